@@ -1,0 +1,210 @@
+"""The wire between coordinator and agents: orders out, reports back, readings.
+
+What lives here: the frozen shapes, their canonical bytes, and signing. What must not:
+any IO and any decision. Both ends import this file and nothing else of each other,
+so a field added here is a new wire version; an end that meets a version it does not
+know refuses the message instead of guessing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from enum import StrEnum
+from typing import Any, Self, TypeVar
+
+from nacl.encoding import HexEncoder
+from nacl.exceptions import BadSignatureError
+from nacl.signing import SigningKey, VerifyKey
+
+WIRE_VERSION = 1
+
+#: A value that survives JSON unchanged: str, int, float, bool, None, list or dict.
+Json = Any
+
+
+class Outcome(StrEnum):
+    """How a step ended. The set is closed; every end carries a reason beside it."""
+
+    DONE = "done"  #: acted, and the post-condition was then read from the target
+    UNCHANGED = "unchanged"  #: nothing to do, and the reason says why
+    FAILED = "failed"  #: acted, and a fresh look shows the post-condition does not hold
+    REFUSED = "refused"  #: not begun: late, foreign, forged, replayed, stale or forbidden
+    TIMED_OUT = "timed_out"  #: acted, still not there at the deadline
+    UNKNOWN = "unknown"  #: begun, and what became of it could not be read
+
+    @property
+    def succeeded(self) -> bool:
+        return self in (Outcome.DONE, Outcome.UNCHANGED)
+
+
+class WireError(ValueError):
+    """The message is not one of ours, or of a version this end does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """A signed JSON message. The signature covers every other field, sorted."""
+
+    signature: str = field(default="", kw_only=True)
+
+    def canonical(self) -> bytes:
+        body = asdict(self)
+        del body["signature"]
+        body["kind"] = type(self).__name__
+        return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+
+    def to_wire(self) -> dict[str, Json]:
+        return asdict(self)
+
+    @classmethod
+    def from_wire(cls, message: Mapping[str, Json]) -> Self:
+        """The message, or WireError naming the first thing that is wrong with it."""
+        if not isinstance(message, Mapping):
+            raise WireError(f"{cls.__name__}: not a mapping but {type(message).__name__}")
+        if message.get("version") != WIRE_VERSION:
+            raise WireError(
+                f"{cls.__name__}: version {message.get('version')!r}, this end knows {WIRE_VERSION}"
+            )
+        known = {each.name: each for each in fields(cls)}
+        if strange := sorted(set(message) - set(known)):
+            raise WireError(f"{cls.__name__}: unknown field {strange[0]!r}")
+        for name, each in known.items():
+            wanted = _WIRE_TYPES[str(each.type)]
+            if name not in message:
+                raise WireError(f"{cls.__name__}: field {name!r} is missing")
+            value = message[name]
+            if isinstance(value, bool) or not isinstance(value, wanted):
+                raise WireError(f"{cls.__name__}: field {name!r} has the wrong type")
+        return cls(**message)
+
+
+_WIRE_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "Mapping[str, Json]": (dict,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WorkOrder(_Message):
+    """One step, ordered from one machine's agent. Times are Unix seconds, durations seconds."""
+
+    incident: str
+    run: str  #: the Celery root task's id
+    epoch: int  #: the run's number; a machine never obeys a lower one than it has seen
+    rung: int
+    step: int  #: counted through the rung
+    attempt: int  #: from 1
+    agent: str  #: the machine whose agent carries this out
+    machine: str  #: the machine that is acted upon; the epoch guards this one
+    service: str  #: the service acted upon, or empty
+    operation: str
+    arguments: Mapping[str, Json]
+    not_after: float  #: an agent that has not begun by then refuses
+    seconds: float  #: how long the carrying-out may last
+    version: int = WIRE_VERSION
+
+    @property
+    def id(self) -> str:
+        """Takes effect at most once, anywhere, ever (P3)."""
+        return f"{self.incident}.{self.rung}.{self.step}.{self.attempt}"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkReport(_Message):
+    """What became of one order, said by the agent that has it."""
+
+    order: str
+    incident: str
+    run: str
+    epoch: int
+    rung: int
+    step: int
+    attempt: int
+    agent: str
+    outcome: str  #: an Outcome; kept a string here so that the wire is plain JSON
+    reason: str
+    detail: str  #: evidence for the timeline: a journal's tail, a list of models
+    started_at: float
+    ended_at: float
+    version: int = WIRE_VERSION
+
+    @classmethod
+    def from_wire(cls, message: Mapping[str, Json]) -> Self:
+        report = super(WorkReport, cls).from_wire(message)
+        if report.outcome not in set(Outcome):
+            raise WireError(f"WorkReport: outcome {report.outcome!r} is not one of the six")
+        return report
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(_Message):
+    """A sign of life from a long step, for people only: no decision rests on it."""
+
+    order: str
+    incident: str
+    agent: str
+    text: str
+    at: float
+    version: int = WIRE_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A probe's question, answered or not, with where, when and how long.
+
+    `complaints` is empty when the answer is what the check expects. `error` is set
+    when there was no answer at all: then nothing is known of the service, only that
+    this vantage could not reach it.
+    """
+
+    probe: str
+    vantage: str
+    asked_at: float
+    latency_s: float
+    answer: Mapping[str, Json] = field(default_factory=dict)
+    complaints: tuple[str, ...] = ()
+    error: str = ""
+
+    @property
+    def healthy(self) -> bool:
+        return not self.error and not self.complaints
+
+    @property
+    def reason(self) -> str:
+        return self.error or "; ".join(self.complaints) or "answers as expected"
+
+
+_M = TypeVar("_M", bound=_Message)
+
+
+def sign(message: _M, key: SigningKey) -> _M:
+    return replace(message, signature=key.sign(message.canonical()).signature.hex())
+
+
+def is_signed_by(message: _Message, key: VerifyKey) -> bool:
+    try:
+        key.verify(message.canonical(), bytes.fromhex(message.signature))
+    except (BadSignatureError, ValueError):
+        return False
+    return True
+
+
+def new_keys() -> tuple[str, str]:
+    """A fresh Ed25519 pair as hex: (private, public)."""
+    private = SigningKey.generate()
+    return (
+        private.encode(HexEncoder).decode(),
+        private.verify_key.encode(HexEncoder).decode(),
+    )
+
+
+def private_key(text: str) -> SigningKey:
+    return SigningKey(text.strip().encode(), encoder=HexEncoder)
+
+
+def public_key(text: str) -> VerifyKey:
+    return VerifyKey(text.strip().encode(), encoder=HexEncoder)

@@ -1,0 +1,262 @@
+"""What an operation is, and the one way to carry it out: look, act, look again.
+
+What lives here: the shape of an operation and of a probe, reading their arguments, and the
+engine. What must not: any particular service. An operation is four small functions:
+
+- `look(host, arguments)` reads the target; what it returns is plain and goes to the journal;
+- `decide(arguments, seen)` says whether to act, leave alone or refuse, and why; pure;
+- `act(host, arguments, tell)` gives the commands; it decides nothing and waits for nothing;
+- `judge(arguments, before, now)` says from two looks whether it is done; pure.
+
+Because `judge` needs only what was seen before and what is seen now, an order that a crash
+left unfinished is judged by a fresh look and never repeated blindly (P3), and a success is
+always a post-condition read from the target (P1).
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Any, Generic, TypeVar
+
+from tasks.contract import Json, Outcome, Reading
+from tasks.host import Host, HostFault
+
+#: Between two looks while a post-condition is awaited, in seconds: at first and at most.
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
+
+Tell = Callable[[str], None]  #: takes one line of progress, for people
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Go on and act."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The goal is there already."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """It must not be done here."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """The post-condition holds, and this is what shows it."""
+
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unmet:
+    """Not there. `final` when waiting cannot help."""
+
+    reason: str
+    detail: str = ""
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How carrying out an operation ended."""
+
+    outcome: Outcome
+    reason: str
+    detail: str = ""
+
+
+class ActFailed(Exception):
+    """The machine said no to the act itself; a fresh look still decides."""
+
+
+A = TypeVar("A")  # the arguments, a frozen dataclass
+S = TypeVar("S")  # what a look sees, a frozen dataclass of plain values
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[A, S]):
+    """Something that can be done to a machine. One per file; the folder is the catalogue."""
+
+    name: str
+    summary: str  #: one line for people, in plan and in Flower
+    arguments: type[A]
+    seen: type[S]
+    look: Callable[[Host, A], S]
+    decide: Callable[[A, S], Act | Leave | Refuse]
+    act: Callable[[Host, A, Tell], None]
+    judge: Callable[[A, S, S], Met | Unmet]
+    seconds: float  #: how long it may last unless the runbook says otherwise
+    only_looks: bool = False  #: changes nothing, so it may be repeated freely
+
+
+@dataclass(frozen=True, slots=True)
+class Probe(Generic[A]):
+    """A question to a service. `judge` gives complaints; none means healthy."""
+
+    name: str
+    summary: str
+    arguments: type[A]
+    ask: Callable[[Host, A], Mapping[str, Json]]
+    judge: Callable[[A, Mapping[str, Json]], tuple[str, ...]]
+
+
+def carry_out(
+    host: Host,
+    operation: Operation[Any, Any],
+    arguments: Mapping[str, Json],
+    *,
+    ends: float,
+    begun: Callable[[Mapping[str, Json]], None] = lambda _: None,
+    tell: Tell = lambda _: None,
+) -> Result:
+    """Look, act, look again until `ends` on the host's clock.
+
+    `begun` is called once with what was seen, before anything is changed; the agent's
+    journal writes it down there, and an exception from it stops the act.
+    """
+    bound = read_arguments(operation.arguments, arguments)
+    try:
+        before = operation.look(host, bound)
+    except HostFault as fault:
+        return Result(Outcome.FAILED, f"could not look before acting, so did nothing: {fault}")
+    match operation.decide(bound, before):
+        case Leave(reason):
+            return Result(Outcome.UNCHANGED, reason)
+        case Refuse(reason):
+            return Result(Outcome.REFUSED, reason)
+        case Act():
+            pass
+    begun(asdict(before))
+    said = ""
+    try:
+        operation.act(host, bound, tell)
+    except (ActFailed, HostFault) as failure:
+        said = str(failure)
+    return _await(host, operation, bound, before, said=said, ends=ends)
+
+
+def reconsider(
+    host: Host,
+    operation: Operation[Any, Any],
+    arguments: Mapping[str, Json],
+    before: Mapping[str, Json],
+) -> Result:
+    """Judge an order that a crash left begun: by one fresh look, without acting again."""
+    bound = read_arguments(operation.arguments, arguments)
+    try:
+        finding = operation.judge(bound, operation.seen(**before), operation.look(host, bound))
+    except HostFault as fault:
+        return Result(Outcome.UNKNOWN, f"begun before a crash, and now not readable: {fault}")
+    if isinstance(finding, Met):
+        return Result(Outcome.DONE, f"{finding.reason} (seen after a crash)", finding.detail)
+    return Result(
+        Outcome.UNKNOWN,
+        f"begun before a crash, and not there yet: {finding.reason}",
+        finding.detail,
+    )
+
+
+def _await(
+    host: Host, operation: Operation[A, S], bound: A, before: S, *, said: str, ends: float
+) -> Result:
+    pause = FIRST_PAUSE
+    while True:
+        fault = ""
+        try:
+            finding = operation.judge(bound, before, operation.look(host, bound))
+        except HostFault as error:
+            finding, fault = Unmet(f"could not look: {error}"), str(error)
+        if isinstance(finding, Met):
+            return Result(Outcome.DONE, finding.reason, finding.detail)
+        reason = f"{said}; {finding.reason}" if said else finding.reason
+        # A refused act leaves nothing to wait for once a look has confirmed it.
+        if finding.final or (said and not fault):
+            return Result(Outcome.FAILED, reason, finding.detail)
+        if host.now() + pause > ends:
+            outcome = Outcome.UNKNOWN if fault else Outcome.TIMED_OUT
+            return Result(outcome, reason, finding.detail)
+        host.sleep(pause)
+        pause = min(pause * 1.5, LONGEST_PAUSE)
+
+
+def take_reading(
+    host: Host, probe: Probe[Any], arguments: Mapping[str, Json], *, vantage: str
+) -> Reading:
+    """Ask once. No answer is a reading too, with `error` set."""
+    bound = read_arguments(probe.arguments, arguments)
+    asked_at = host.now()
+    try:
+        answer = probe.ask(host, bound)
+    except HostFault as fault:
+        return Reading(probe.name, vantage, asked_at, host.now() - asked_at, error=str(fault))
+    return Reading(
+        probe.name, vantage, asked_at, host.now() - asked_at, answer, probe.judge(bound, answer)
+    )
+
+
+class BadArguments(ValueError):
+    """The arguments do not fit the operation; `faults` has one sentence for each."""
+
+    def __init__(self, faults: tuple[str, ...]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
+def read_arguments(wanted: type[A], given: Mapping[str, Json]) -> A:
+    """The arguments as the operation's own type, or BadArguments with every fault."""
+    hints = typing.get_type_hints(wanted)
+    known = {each.name: each for each in fields(wanted)}  # type: ignore[arg-type]
+    faults = [
+        f"{name!r} is not an argument (known: {', '.join(known)})"
+        for name in given
+        if name not in known
+    ]
+    values: dict[str, Any] = {}
+    for name, each in known.items():
+        if name in given:
+            if _fits(given[name], hints[name]):
+                value = given[name]
+                values[name] = tuple(value) if isinstance(value, list) else value
+            else:
+                faults.append(f"{name!r} must be {_said(hints[name])}, not {given[name]!r}")
+        elif each.default is MISSING and each.default_factory is MISSING:
+            faults.append(f"{name!r} is missing")
+    if faults:
+        raise BadArguments(tuple(faults))
+    return wanted(**values)
+
+
+def _fits(value: Json, wanted: Any) -> bool:
+    origin = typing.get_origin(wanted)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, each) for each in typing.get_args(wanted))
+    if origin is tuple:
+        element = typing.get_args(wanted)[0]
+        return isinstance(value, list | tuple) and all(_fits(each, element) for each in value)
+    if wanted is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if wanted is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if origin is not None:
+        return isinstance(value, dict)
+    return isinstance(value, wanted)
+
+
+def _said(wanted: Any) -> str:
+    origin = typing.get_origin(wanted)
+    if origin is tuple:
+        return f"a list of {_said(typing.get_args(wanted)[0])}"
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_said(each) for each in typing.get_args(wanted))
+    names = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+    return names.get(wanted, "a mapping" if origin else "nothing")
