@@ -97,6 +97,7 @@ class Operation(Generic[A, S]):
     judge: Callable[[A, S, S], Met | Unmet]
     seconds: float  #: how long it may last unless the runbook says otherwise
     only_looks: bool = False  #: changes nothing, so it may be repeated freely
+    from_control: bool = False  #: runs at the control machine's agent: the target may be off
 
 
 @dataclass(frozen=True, slots=True)
