@@ -15,12 +15,13 @@ always a post-condition read from the target (P1).
 
 from __future__ import annotations
 
-import types
-import typing
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar
 
+# Re-exported: whoever carries out an operation also reads its arguments.
+from tasks.arguments import BadArguments as BadArguments
+from tasks.arguments import read_arguments as read_arguments
 from tasks.contract import Json, Outcome, Reading
 from tasks.host import Host, HostFault
 
@@ -97,6 +98,9 @@ class Operation(Generic[A, S]):
     judge: Callable[[A, S, S], Met | Unmet]
     seconds: float  #: how long it may last unless the runbook says otherwise
     only_looks: bool = False  #: changes nothing, so it may be repeated freely
+    #: What to read before acting where that is less than `look` reads: asking a hung service
+    #: how it feels costs its whole timeout and decides nothing about restarting it.
+    look_before: Callable[[Host, A], S] | None = None
     from_control: bool = False  #: runs at the control machine's agent: the target may be off
 
 
@@ -111,6 +115,34 @@ class Probe(Generic[A]):
     judge: Callable[[A, Mapping[str, Json]], tuple[str, ...]]
 
 
+def only_look(
+    name: str,
+    summary: str,
+    arguments: type[A],
+    seen: type[S],
+    look: Callable[[Host, A], S],
+    judge: Callable[[A, S], Met | Unmet],
+    *,
+    seconds: float,
+    decide: Callable[[A, S], Act | Leave | Refuse] = lambda _arguments, _seen: Act(),
+    from_control: bool = False,
+) -> Operation[A, S]:
+    """An operation that changes nothing: it looks until what it sees satisfies `judge`."""
+    return Operation(
+        name,
+        summary,
+        arguments,
+        seen,
+        look,
+        decide,
+        act=lambda _host, _arguments, _tell: None,
+        judge=lambda bound, _before, now: judge(bound, now),
+        seconds=seconds,
+        only_looks=True,
+        from_control=from_control,
+    )
+
+
 def carry_out(
     host: Host,
     operation: Operation[Any, Any],
@@ -123,20 +155,18 @@ def carry_out(
     """Look, act, look again until `ends` on the host's clock.
 
     `begun` is called once with what was seen, before anything is changed; the agent's
-    journal writes it down there, and an exception from it stops the act.
+    journal writes it down there, and an exception from it stops the act. It is not called
+    where nothing is changed: for an operation that only looks, one left or one refused.
     """
     bound = read_arguments(operation.arguments, arguments)
+    if operation.only_looks:
+        return _await(host, operation, bound, None, said="", ends=ends)
     try:
-        before = operation.look(host, bound)
+        before = (operation.look_before or operation.look)(host, bound)
     except HostFault as fault:
         return Result(Outcome.FAILED, f"could not look before acting, so did nothing: {fault}")
-    match operation.decide(bound, before):
-        case Leave(reason):
-            return Result(Outcome.UNCHANGED, reason)
-        case Refuse(reason):
-            return Result(Outcome.REFUSED, reason)
-        case Act():
-            pass
+    if settled := _settled(operation.decide(bound, before)):
+        return settled
     begun(asdict(before))
     said = ""
     try:
@@ -144,6 +174,16 @@ def carry_out(
     except (ActFailed, HostFault) as failure:
         said = str(failure)
     return _await(host, operation, bound, before, said=said, ends=ends)
+
+
+def _settled(decision: Act | Leave | Refuse) -> Result | None:
+    match decision:
+        case Leave(reason):
+            return Result(Outcome.UNCHANGED, reason)
+        case Refuse(reason):
+            return Result(Outcome.REFUSED, reason)
+        case Act():
+            return None
 
 
 def reconsider(
@@ -168,13 +208,17 @@ def reconsider(
 
 
 def _await(
-    host: Host, operation: Operation[A, S], bound: A, before: S, *, said: str, ends: float
+    host: Host, operation: Operation[A, S], bound: A, before: S | None, *, said: str, ends: float
 ) -> Result:
+    """Look until it is there or cannot come; `before` is None when nothing was done."""
     pause = FIRST_PAUSE
     while True:
         fault = ""
         try:
-            finding = operation.judge(bound, before, operation.look(host, bound))
+            now = operation.look(host, bound)
+            if before is None and (settled := _settled(operation.decide(bound, now))):
+                return settled
+            finding = operation.judge(bound, now if before is None else before, now)
         except HostFault as error:
             finding, fault = Unmet(f"could not look: {error}"), str(error)
         if isinstance(finding, Met):
@@ -203,61 +247,3 @@ def take_reading(
     return Reading(
         probe.name, vantage, asked_at, host.now() - asked_at, answer, probe.judge(bound, answer)
     )
-
-
-class BadArguments(ValueError):
-    """The arguments do not fit the operation; `faults` has one sentence for each."""
-
-    def __init__(self, faults: tuple[str, ...]) -> None:
-        super().__init__("; ".join(faults))
-        self.faults = faults
-
-
-def read_arguments(wanted: type[A], given: Mapping[str, Json]) -> A:
-    """The arguments as the operation's own type, or BadArguments with every fault."""
-    hints = typing.get_type_hints(wanted)
-    known = {each.name: each for each in fields(wanted)}  # type: ignore[arg-type]
-    faults = [
-        f"{name!r} is not an argument (known: {', '.join(known)})"
-        for name in given
-        if name not in known
-    ]
-    values: dict[str, Any] = {}
-    for name, each in known.items():
-        if name in given:
-            if _fits(given[name], hints[name]):
-                value = given[name]
-                values[name] = tuple(value) if isinstance(value, list) else value
-            else:
-                faults.append(f"{name!r} must be {_said(hints[name])}, not {given[name]!r}")
-        elif each.default is MISSING and each.default_factory is MISSING:
-            faults.append(f"{name!r} is missing")
-    if faults:
-        raise BadArguments(tuple(faults))
-    return wanted(**values)
-
-
-def _fits(value: Json, wanted: Any) -> bool:
-    origin = typing.get_origin(wanted)
-    if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, each) for each in typing.get_args(wanted))
-    if origin is tuple:
-        element = typing.get_args(wanted)[0]
-        return isinstance(value, list | tuple) and all(_fits(each, element) for each in value)
-    if wanted is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if wanted is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if origin is not None:
-        return isinstance(value, dict)
-    return isinstance(value, wanted)
-
-
-def _said(wanted: Any) -> str:
-    origin = typing.get_origin(wanted)
-    if origin is tuple:
-        return f"a list of {_said(typing.get_args(wanted)[0])}"
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(_said(each) for each in typing.get_args(wanted))
-    names = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-    return names.get(wanted, "a mapping" if origin else "nothing")
