@@ -1,0 +1,304 @@
+"""One branch of a wave: its orders, their reports, its check from outside, its deadlines.
+
+What lives here: the records of steps and branches and the pure functions that publish, record
+and judge them. What must not: moving the incident from state to state (incident.py).
+
+Deadlines are absolute and are fixed when a chain is published: the k-th order may begin until
+all before it could have ended, plus the time to pick one up. Nobody sleeps on them; `Tick`
+compares them with the clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from orchestrator.core.events import Checked, Effect, Entry, Publish
+from orchestrator.core.plan import Step
+from tasks.contract import Json, Outcome, WorkOrder, WorkReport
+
+if TYPE_CHECKING:
+    from orchestrator.core.incident import Incident
+
+PICKUP_SECONDS = 20.0  #: an agent that has not begun an order by then is not going to
+REPORT_SECONDS = 10.0  #: a report or a check may be this late before it counts as missing
+MAX_ATTEMPTS = 3  #: of one step, when what became of it is unknown
+MAX_CHECKS = 3  #: of one branch, when no answer comes back
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One attempt at one step. `outcome` is None while it is out."""
+
+    rung: int
+    wave: int
+    branch: int
+    number: int
+    attempt: int
+    operation: str
+    agent: str
+    machine: str
+    service: str
+    arguments: Mapping[str, Json]
+    not_after: float
+    overdue_at: float
+    outcome: Outcome | None = None
+    reason: str = ""
+    started_at: float | None = None
+    ended_at: float | None = None
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        return (self.rung, self.number, self.attempt)
+
+    @property
+    def late(self) -> bool:
+        """Refused only because it came too late: the remedy itself was not tried."""
+        refused = self.outcome is Outcome.REFUSED and self.started_at is not None
+        return refused and (self.started_at or 0) > self.not_after
+
+
+@dataclass(frozen=True, slots=True)
+class BranchState:
+    """How far a branch of the current wave is. `passed` is None while it runs."""
+
+    passed: bool | None = None
+    reason: str = ""
+    note: str = ""  #: what is wrong although the branch passed
+    check_due: float | None = None  #: when the awaited check counts as lost
+    checks_sent: int = 0
+    checked_early: bool = False  #: a check came before the last report; another is needed
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of the branches: the new parts of the incident, and what to do."""
+
+    branches: tuple[BranchState, ...]
+    steps: tuple[StepRecord, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    timeline: tuple[Entry, ...] = ()
+
+
+def publish_wave(incident: Incident, rung: int, wave: int, now: float) -> Change:
+    """Orders for every branch of a wave. A rung that runs again gets higher attempts."""
+    planned = incident.plan.rungs[rung].waves[wave]
+    tried = [each.attempt for each in incident.steps if (each.rung, each.wave) == (rung, wave)]
+    attempt = max(tried, default=0) + 1
+    states, steps, effects = [], [], []
+    for index, branch in enumerate(planned):
+        records = _records(rung, wave, index, branch.steps, attempt, now)
+        due = None if records else _due(branch.check_seconds, now)
+        states.append(BranchState(check_due=due, checks_sent=0 if records else 1))
+        steps.extend(records)
+        effects.append(_publish(incident, rung, wave, index, records))
+    return Change(tuple(states), tuple(steps), tuple(effects))
+
+
+def record_report(
+    steps: Sequence[StepRecord], report: WorkReport, run: str
+) -> tuple[StepRecord | None, str]:
+    """The step with its outcome, or None and why the report changes nothing."""
+    key = (report.rung, report.step, report.attempt)
+    step = next((each for each in steps if each.key == key), None)
+    if step is None or report.run != run or report.agent != step.agent:
+        return None, f"report {report.order} from {report.agent} fits no order of run {run}"
+    # A step that counted as unknown may still be told by its agent; a told one is settled.
+    if step.outcome is not None and not (step.outcome is Outcome.UNKNOWN and not step.ended_at):
+        return None, f"report {report.order} came again"
+    told = replace(
+        step,
+        outcome=Outcome(report.outcome),
+        reason=report.reason,
+        started_at=report.started_at,
+        ended_at=report.ended_at,
+    )
+    return told, f"{told.operation} on {told.machine}: {told.outcome}: {told.reason}"
+
+
+def is_current(incident: Incident, step: StepRecord) -> bool:
+    """Whether the branch still waits for this very attempt."""
+    if (step.rung, step.wave) != (incident.rung, incident.wave):
+        return False
+    running = incident.branches[step.branch].passed is None
+    return running and step in current_steps(incident, step.branch)
+
+
+def current_steps(incident: Incident, branch: int) -> tuple[StepRecord, ...]:
+    """The newest attempt at each step of a branch of the current wave."""
+    newest: dict[int, StepRecord] = {}
+    for each in incident.steps:
+        if (each.rung, each.wave, each.branch) == (incident.rung, incident.wave, branch):
+            newest[each.number] = each
+    return tuple(newest[number] for number in sorted(newest))
+
+
+def settle(incident: Incident, step: StepRecord, now: float) -> Change:
+    """After a step's outcome: try again, fail the branch, or wait for its check."""
+    state = incident.branches[step.branch]
+    if step.outcome is Outcome.UNKNOWN or step.late:
+        if step.attempt < MAX_ATTEMPTS:
+            return _again(incident, step, now)
+        return _check(incident, step.branch, now)
+    if step.outcome is not None and not step.outcome.succeeded:
+        reason = f"{step.operation} on {step.machine} {step.outcome}: {step.reason}"
+        return Change(_with(incident, step.branch, replace(state, passed=False, reason=reason)))
+    if any(each.outcome is None for each in current_steps(incident, step.branch)):
+        return Change(incident.branches)
+    if state.checked_early:
+        return _check(incident, step.branch, now)
+    planned = incident.plan.branch(incident.rung, incident.wave, step.branch)
+    due = _due(planned.check_seconds, now)
+    return Change(_with(incident, step.branch, replace(state, check_due=due)))
+
+
+def judge_check(incident: Incident, checked: Checked, now: float) -> Change | None:
+    """A branch's verdict from outside; None when it has one already."""
+    state = incident.branches[checked.branch]
+    if state.passed is not None:
+        return None
+    steps = current_steps(incident, checked.branch)
+    if any(each.outcome is None for each in steps):
+        early = replace(state, checked_early=True)
+        return Change(_with(incident, checked.branch, early))
+    planned = incident.plan.branch(incident.rung, incident.wave, checked.branch)
+    healthy = {each.service for each in checked.results if each.healthy}
+    ill = [f"{each.service}: {each.reason}" for each in checked.results if not each.healthy]
+    passed = set(planned.required) <= healthy
+    text = f"{planned.name} seen from outside: {'; '.join(ill) or 'healthy'}"
+    line = Entry(now, "check", text)
+    open_end = next((each for each in steps if not (each.outcome and each.outcome.succeeded)), None)
+    if not passed and open_end is not None and open_end.attempt < MAX_ATTEMPTS:
+        return replace(_again(incident, open_end, now), timeline=(line,))
+    note = text if passed and ill else ""
+    verdict = replace(state, passed=passed, reason=text, note=note)
+    return Change(_with(incident, checked.branch, verdict), timeline=(line,))
+
+
+def find_overdue(incident: Incident, now: float) -> Change:
+    """What should have come by now and did not. `steps` is the whole history, updated."""
+    for index, state in enumerate(incident.branches):
+        if state.passed is not None:
+            continue
+        out = [each for each in current_steps(incident, index) if each.outcome is None]
+        if out and now > out[0].overdue_at:
+            return _give_up_waiting(incident, index, out, now)
+        if not out and state.check_due is not None and now > state.check_due:
+            if state.checks_sent < MAX_CHECKS:
+                change = _check(incident, index, now)
+                return replace(change, steps=incident.steps)
+            reason = "the check from outside never came back"
+            lost = replace(state, passed=False, reason=reason)
+            line = Entry(now, "check", reason)
+            return Change(_with(incident, index, lost), incident.steps, (), (line,))
+    return Change(incident.branches, incident.steps)
+
+
+def only_checks_left(incident: Incident) -> bool:
+    """Whether every branch that still runs has all its steps reported."""
+    return all(
+        each.outcome is not None
+        for index, state in enumerate(incident.branches)
+        if state.passed is None
+        for each in current_steps(incident, index)
+    )
+
+
+def _give_up_waiting(incident: Incident, branch: int, out: list[StepRecord], now: float) -> Change:
+    """No report in time: unknown, and a look from outside decides."""
+    first = out[0]
+    reason = f"no report from the agent of {first.agent} by its deadline"
+    keys = {each.key: reason if each is first else "not reached" for each in out}
+    steps = tuple(
+        replace(each, outcome=Outcome.UNKNOWN, reason=keys[each.key]) if each.key in keys else each
+        for each in incident.steps
+    )
+    change = _check(incident, branch, now)
+    line = Entry(now, "step", f"{first.operation} on {first.machine}: unknown: {reason}")
+    return replace(change, steps=steps, timeline=(line,))
+
+
+def _again(incident: Incident, step: StepRecord, now: float) -> Change:
+    """Order this step and those after it once more."""
+    planned = incident.plan.branch(step.rung, step.wave, step.branch)
+    rest = [each for each in planned.steps if each.number >= step.number]
+    attempt = step.attempt + 1
+    records = _records(step.rung, step.wave, step.branch, rest, attempt, now)
+    publish = _publish(incident, step.rung, step.wave, step.branch, records)
+    fresh = replace(incident.branches[step.branch], checked_early=False, check_due=None)
+    return Change(_with(incident, step.branch, fresh), tuple(records), (publish,))
+
+
+def _check(incident: Incident, branch: int, now: float) -> Change:
+    """Ask for a look from outside, now."""
+    state = incident.branches[branch]
+    planned = incident.plan.branch(incident.rung, incident.wave, branch)
+    asked = replace(
+        state,
+        check_due=_due(planned.check_seconds, now),
+        checks_sent=state.checks_sent + 1,
+        checked_early=False,
+    )
+    publish = _publish(incident, incident.rung, incident.wave, branch, [])
+    return Change(_with(incident, branch, asked), (), (publish,))
+
+
+def _due(check_seconds: float, now: float) -> float:
+    return now + check_seconds + PICKUP_SECONDS + REPORT_SECONDS
+
+
+def _with(incident: Incident, branch: int, state: BranchState) -> tuple[BranchState, ...]:
+    states = list(incident.branches)
+    states[branch] = state
+    return tuple(states)
+
+
+def _records(
+    rung: int, wave: int, branch: int, steps: Sequence[Step], attempt: int, now: float
+) -> list[StepRecord]:
+    ends = now + PICKUP_SECONDS
+    records = []
+    for step in steps:
+        not_after, ends = ends, ends + step.seconds
+        records.append(
+            StepRecord(
+                rung,
+                wave,
+                branch,
+                step.number,
+                attempt,
+                step.operation,
+                step.agent,
+                step.machine,
+                step.service,
+                step.arguments,
+                not_after=not_after,
+                overdue_at=ends + REPORT_SECONDS,
+            )
+        )
+    return records
+
+
+def _publish(
+    incident: Incident, rung: int, wave: int, branch: int, records: Sequence[StepRecord]
+) -> Publish:
+    orders = tuple(
+        WorkOrder(
+            incident=incident.id,
+            run=incident.run,
+            epoch=incident.epoch,
+            rung=each.rung,
+            step=each.number,
+            attempt=each.attempt,
+            agent=each.agent,
+            machine=each.machine,
+            service=each.service,
+            operation=each.operation,
+            arguments=each.arguments,
+            not_after=each.not_after,
+            seconds=each.overdue_at - REPORT_SECONDS - each.not_after,
+        )
+        for each in records
+    )
+    return Publish(rung, wave, branch, orders)

@@ -1,0 +1,45 @@
+"""Order by dependency: waves in which everything may run side by side, and cycles by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
+
+from orchestrator.core.fleet import Fleet
+
+Graph = Mapping[str, frozenset[str]]  #: each name with what must come before it
+
+
+def waves(graph: Graph) -> tuple[tuple[str, ...], ...]:
+    """The names in waves; within a wave in the graph's own order. ValueError names a cycle."""
+    sorter = TopologicalSorter(graph)
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        raise ValueError(" → ".join(reversed(error.args[1]))) from error
+    order = list(graph)
+    found = []
+    while sorter.is_active():
+        ready = sorter.get_ready()
+        found.append(tuple(sorted(ready, key=order.index)))
+        sorter.done(*ready)
+    return tuple(found)
+
+
+def service_graph(fleet: Fleet, names: Iterable[str]) -> Graph:
+    """The named services and, of what each needs, those that are among them."""
+    wanted = dict.fromkeys(names)
+    return {
+        name: frozenset(need for need in fleet.services[name].depends_on if need in wanted)
+        for name in wanted
+    }
+
+
+def machine_graph(fleet: Fleet, services: Iterable[str]) -> Graph:
+    """The machines of these services: one waits for another if a service of it does."""
+    graph: dict[str, set[str]] = {}
+    for name, needs in service_graph(fleet, services).items():
+        machine = fleet.services[name].machine
+        before = {fleet.services[need].machine for need in needs}
+        graph.setdefault(machine, set()).update(before - {machine})
+    return {machine: frozenset(before) for machine, before in graph.items()}

@@ -1,0 +1,99 @@
+"""The ports of the coordinator: what it needs from outside, with the contract of each.
+
+What lives here: protocols and the values they exchange. What must not: implementations.
+Each port has one contract suite (tests/contracts/) that all its implementations pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from orchestrator.core.events import Effect, Entry
+from orchestrator.core.incident import Decision, Incident
+from tasks.contract import WorkReport
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An incident as it was read, with the version that a change must name."""
+
+    incident: Incident
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class PendingEffect:
+    """An effect that was decided and not yet carried out."""
+
+    id: int
+    run: str
+    effect: Effect
+
+
+class StoreUnavailable(Exception):
+    """The store could not be reached. Nothing was decided; trying again helps."""
+
+
+class Store(Protocol):
+    """Incidents, runs, steps, reports, timeline and effects, for good.
+
+    Contract, for every implementation:
+    - `open` takes an incident whose epoch is 0, gives it the next epoch (higher than any ever
+      given) and stores it at version 1. A run id that is known gives back what is stored and
+      changes nothing, so a doubled request opens one run;
+    - `save` writes the decision's incident, timeline and effects in one transaction, only if
+      the stored version is still `expected`; False means somebody else was faster and nothing
+      was written. A decision that changed nothing is not written and gives True;
+    - effects come back from `pending_effects`, oldest first, until `effect_sent` names them;
+    - `add_report` keeps a report as it came, for the record; the same one twice is kept once;
+    - `timeline` gives the entries in the order in which they were saved;
+    - what was answered as saved survives the death of the process (but for the twin's memory);
+    - any implementation may be called from several threads at once.
+    """
+
+    def open(self, incident: Incident) -> Stored: ...
+
+    def load(self, run: str) -> Stored | None: ...
+
+    def save(self, decision: Decision, expected: int) -> bool: ...
+
+    def runs(self, *, limit: int = 100) -> Sequence[Incident]:
+        """The newest first."""
+        ...
+
+    def unfinished(self) -> Sequence[str]:
+        """The ids of runs that are open, waiting or working."""
+        ...
+
+    def pending_effects(self) -> Sequence[PendingEffect]: ...
+
+    def effect_sent(self, effect: int) -> None: ...
+
+    def add_report(self, report: WorkReport) -> None: ...
+
+    def add_entry(self, run: str, entry: Entry) -> None:
+        """A timeline line that decides nothing, such as progress."""
+        ...
+
+    def timeline(self, run: str) -> Sequence[Entry]: ...
+
+    def run_for_key(self, key: str, run: str) -> str:
+        """The run first stored under this idempotency key; `run` if the key is new."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Publisher(Protocol):
+    """Sends a branch as one chain that ends in the check. May be called twice for the same."""
+
+    def publish(self, incident: Incident, effect: Effect) -> None: ...
+
+
+class PublishFailed(Exception):
+    """The broker could not be reached; the effect stays stored and is sent when it can be."""
+
+
+Clock = Callable[[], float]
