@@ -36,6 +36,10 @@ class HostFault(Exception):
     """The machine could not be asked. Nothing is known of what was asked for; a retry may help."""
 
 
+class NobodyListens(HostFault):
+    """The machine is up and answers, but nothing listens at that port. A retry may help."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ran:
     """A command that ran. `exit_code` is None when its deadline passed and it was killed."""
@@ -75,6 +79,7 @@ class Host(Protocol):
     - `write` is atomic: readers see the old file or the new one, never a part;
     - `http` and `tcp` ask *from this machine*; no answer raises HostFault, any answer is a value;
     - HostFault is raised for what could not be asked, never for an answer that is unwelcome;
+      its kind NobodyListens where the port is known to be closed on a machine that is up;
     - `now` and `sleep` are this host's clock, so that a test's clock can stand in.
     """
 
@@ -265,6 +270,8 @@ def http_exchange(
             if answer.fp is not None:
                 _left(ends)
         return HttpReply(answer.status, bytes(kept))
+    except ConnectionRefusedError as error:
+        raise NobodyListens(f"{url}: {_said(error)}") from error
     except (OSError, http.client.HTTPException) as error:
         raise HostFault(f"{url}: {_said(error)}") from error
     finally:
@@ -292,6 +299,8 @@ def tcp_exchange(
                 if not chunk:
                     break
                 received += chunk
+    except ConnectionRefusedError as error:
+        raise NobodyListens(f"{address}:{port}: {_said(error)}") from error
     except OSError as error:
         raise HostFault(f"{address}:{port}: {_said(error)}") from error
     return received

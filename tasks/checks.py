@@ -1,0 +1,38 @@
+"""A service's health check, asked from the machine itself as part of an operation.
+
+A check is a mapping: `probe` names one of tasks/probes, the rest are its arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tasks.arguments import BadArguments, read_arguments
+from tasks.catalog import probes
+from tasks.contract import Json
+from tasks.host import Host
+from tasks.operation import take_reading
+
+
+def complaint(host: Host, check: Mapping[str, Json]) -> str:
+    """What the check complains of; nothing when the service is healthy."""
+    probe, arguments = _taken_apart(check)
+    reading = take_reading(host, probes()[probe], arguments, vantage="")
+    return "" if reading.healthy else reading.reason
+
+
+def fault(check: Mapping[str, Json]) -> str:
+    """Why this is no check, or nothing."""
+    probe, arguments = _taken_apart(check)
+    if probe not in probes():
+        return f"check: {probe!r} is not a probe (known: {', '.join(sorted(probes()))})"
+    try:
+        read_arguments(probes()[probe].arguments, arguments)
+    except BadArguments as faults:
+        return f"check: {faults}"
+    return ""
+
+
+def _taken_apart(check: Mapping[str, Json]) -> tuple[str, dict[str, Json]]:
+    arguments = dict(check)
+    return str(arguments.pop("probe", "")), arguments
