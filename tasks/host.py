@@ -150,11 +150,11 @@ class LocalHost:
     def read(self, path: str, *, last: int = OUTPUT_LIMIT) -> str | None:
         try:
             with open(path, "rb") as file:
-                if file.seekable():
-                    size = file.seek(0, os.SEEK_END)
-                    file.seek(max(0, size - last))
+                # Files under /proc have no size and cannot be asked for their end.
+                if (size := os.fstat(file.fileno()).st_size) > last:
+                    file.seek(size - last)
                 return file.read()[-last:].decode(errors="replace")
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             return None
         except OSError as error:
             raise HostFault(f"{path} could not be read: {error.strerror}") from error
