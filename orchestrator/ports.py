@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from orchestrator.core.events import Effect, Entry
+from orchestrator.core.events import Effect, Entry, Publish
 from orchestrator.core.incident import Decision, Incident
 from tasks.contract import WorkReport
 
@@ -89,7 +89,7 @@ class Store(Protocol):
 class Publisher(Protocol):
     """Sends a branch as one chain that ends in the check. May be called twice for the same."""
 
-    def publish(self, incident: Incident, effect: Effect) -> None: ...
+    def publish(self, incident: Incident, effect: Publish) -> None: ...
 
 
 class PublishFailed(Exception):

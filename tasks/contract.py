@@ -146,6 +146,7 @@ class Progress(_Message):
 
     order: str
     incident: str
+    run: str
     agent: str
     text: str
     at: float

@@ -1,0 +1,1 @@
+"""The processes. The only place that imports Celery."""

@@ -1,0 +1,177 @@
+"""The coordinator: turns requests, reports, checks and the clock into decisions, and sends them.
+
+What lives here: the loop load → advance → save → send, and looking from outside. What must
+not: Celery (the Publisher port stands for it), SQL, and any decision; those are in core/.
+
+Every method may be called from any thread, any number of times with the same thing: who loses
+the compare-and-swap reads again and decides again, and effects are sent from stored rows until
+they are marked, so a death between deciding and sending loses nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from nacl.signing import VerifyKey
+
+from orchestrator.core.events import (
+    Approved,
+    Begin,
+    CallHuman,
+    Cancelled,
+    Checked,
+    Entry,
+    Event,
+    Publish,
+    Reported,
+    Resumed,
+    Tick,
+)
+from orchestrator.core.fleet import Fleet, Scenario
+from orchestrator.core.incident import Incident, State, advance
+from orchestrator.core.plan import Plan
+from orchestrator.lookout import Lookout
+from orchestrator.ports import Clock, Publisher, PublishFailed, Store
+from tasks.contract import Progress, WorkReport, is_signed_by
+
+log = logging.getLogger("autobot_dr.coordinator")
+
+#: A change that somebody else overtakes this often points to a fault, not to a race.
+MAX_RACES = 50
+
+
+class UnknownScenario(LookupError):
+    """There is no such scenario; nothing was started."""
+
+
+class UnknownRun(LookupError):
+    """There is no such run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Protected:
+    """What this coordinator takes care of."""
+
+    fleet: Fleet
+    scenarios: Mapping[str, Scenario]
+    plans: Mapping[str, Plan]
+    agents: Mapping[str, VerifyKey]  #: whose signature a report must carry, by machine
+
+
+class Coordinator:
+    """One per process; the store keeps several of them in step."""
+
+    def __init__(
+        self, protected: Protected, store: Store, publisher: Publisher, lookout: Lookout, now: Clock
+    ) -> None:
+        self.protected, self.store, self.publisher = protected, store, publisher
+        self.lookout, self.now = lookout, now
+        self._sending = threading.Lock()
+
+    def recover(self, scenario: str, *, reason: str, run: str = "", key: str = "") -> Incident:
+        """Open a run and set it going. The same run id or key again gives the run there is."""
+        plan = self.protected.plans.get(scenario)
+        if plan is None:
+            known = ", ".join(sorted(self.protected.plans))
+            raise UnknownScenario(f"there is no scenario {scenario!r} (known: {known})")
+        run = run or str(uuid.uuid4())
+        if key:
+            run = self.store.run_for_key(key, run)
+        incident = Incident(
+            id=f"inc-{run[:13]}",
+            run=run,
+            epoch=0,
+            scenario=scenario,
+            reason=reason,
+            plan=plan,
+            opened_at=self.now(),
+        )
+        self.store.open(incident)
+        return self.apply(run, Begin())
+
+    def apply(self, run: str, event: Event) -> Incident:
+        """Decide on an event, save it, send what follows. IllegalMove if it does not fit."""
+        for _ in range(MAX_RACES):
+            stored = self.store.load(run)
+            if stored is None:
+                raise UnknownRun(f"there is no run {run!r}; `autobot-dr run list` shows them")
+            decision = advance(stored.incident, event, self.now())
+            for reason in decision.reasons:
+                log.info("%s: %s", run, reason)
+            if self.store.save(decision, stored.version):
+                if decision.effects:
+                    self.send_effects()
+                return decision.incident
+        raise RuntimeError(f"run {run} changed {MAX_RACES} times while one event was decided")
+
+    def approve(self, run: str, by: str) -> Incident:
+        return self.apply(run, Approved(by))
+
+    def cancel(self, run: str, by: str) -> Incident:
+        return self.apply(run, Cancelled(by))
+
+    def resume(self, run: str, by: str) -> Incident:
+        return self.apply(run, Resumed(by))
+
+    def report(self, report: WorkReport) -> None:
+        """Take an agent's report, if that agent signed it and its run is known."""
+        key = self.protected.agents.get(report.agent)
+        if key is None or not is_signed_by(report, key):
+            log.warning("a report for %s is not signed by %s; ignored", report.order, report.agent)
+            return
+        if self.store.load(report.run) is None:
+            log.warning("a report for %s, of a run that is not known; ignored", report.order)
+            return
+        self.store.add_report(report)
+        self.apply(report.run, Reported(report))
+
+    def progress(self, progress: Progress) -> None:
+        key = self.protected.agents.get(progress.agent)
+        if key is not None and is_signed_by(progress, key) and self.store.load(progress.run):
+            self.store.add_entry(progress.run, Entry(progress.at, "progress", progress.text))
+
+    def check(self, run: str, rung: int, wave: int, branch: int) -> None:
+        """Look at a branch's services from outside until they are healthy or time is up."""
+        stored = self.store.load(run)
+        if stored is None:
+            log.warning("a check for run %s, which is not known; ignored", run)
+            return
+        planned = stored.incident.plan.branch(rung, wave, branch)
+        results = self.lookout.watch_until_healthy(
+            [self.protected.fleet.services[name] for name in planned.checks],
+            required=planned.required,
+            seconds=planned.check_seconds,
+        )
+        self.apply(run, Checked(rung, wave, branch, tuple(results)))
+
+    def tick(self) -> None:
+        """Once a second: find what is overdue, send what was left unsent."""
+        for run in self.store.unfinished():
+            stored = self.store.load(run)
+            if stored is not None:
+                self.apply(run, Begin() if stored.incident.state is State.OPEN else Tick())
+        self.send_effects()
+
+    def send_effects(self) -> None:
+        """Carry out stored effects, oldest first; what cannot be sent stays for the next time."""
+        with self._sending:
+            for pending in self.store.pending_effects():
+                stored = self.store.load(pending.run)
+                if stored is None:
+                    log.error("effect %d belongs to no run; dropped", pending.id)
+                elif isinstance(pending.effect, Publish):
+                    try:
+                        self.publisher.publish(stored.incident, pending.effect)
+                    except PublishFailed as failure:
+                        log.warning("%s: not sent yet: %s", pending.run, failure)
+                        return
+                elif isinstance(pending.effect, CallHuman):
+                    log.warning("%s needs a person: %s", pending.run, pending.effect.reason)
+                self.store.effect_sent(pending.id)
+
+    def runs(self) -> Sequence[Incident]:
+        return self.store.runs()

@@ -1,0 +1,189 @@
+"""The agent: one on each machine, obeying signed orders from that machine's queue.
+
+What lives here: the Celery side of an agent and its start-up. What must not: deciding whether
+or how an order is carried out (guard.py, executor.py), and any import of the coordinator.
+
+Settings come from the environment, because pydantic would cost each machine 10 MB:
+AUTOBOT_DR_MACHINE, AUTOBOT_DR_BROKER_URL, AUTOBOT_DR_STATE (journal, locks),
+AUTOBOT_DR_AGENT_KEY and AUTOBOT_DR_COORDINATOR_PUB (files), AUTOBOT_DR_CONCURRENCY (1).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from celery.signals import worker_process_init, worker_ready
+
+from tasks import catalog
+from tasks.contract import Json, Outcome, Progress, WorkReport, private_key, public_key
+from tasks.host import LocalHost
+from workers.broker import COORDINATOR_QUEUE, host_queue, make_app, take_back
+from workers.executor import Executor, Identity
+from workers.journal import Journal
+
+log = logging.getLogger("autobot_dr.agent")
+
+KEEP_SECONDS = 30 * 86400  #: how long the journal remembers what is over
+
+
+class SettingMissing(Exception):
+    """A setting that the agent cannot do without is missing or does not work."""
+
+
+class StepEnded(Exception):
+    """The step did not succeed, so the rest of its chain must not run."""
+
+
+def identity_from(environment: Mapping[str, str]) -> Identity:
+    def wanted(name: str) -> str:
+        if not environment.get(name):
+            raise SettingMissing(f"{name} is not set; put it into the agent's environment file")
+        return environment[name]
+
+    def content(name: str) -> str:
+        try:
+            return Path(wanted(name)).read_text()
+        except OSError as error:
+            raise SettingMissing(f"{name}: {error.filename}: {error.strerror}") from error
+
+    state = Path(wanted("AUTOBOT_DR_STATE"))
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        return Identity(
+            wanted("AUTOBOT_DR_MACHINE"),
+            private_key(content("AUTOBOT_DR_AGENT_KEY")),
+            public_key(content("AUTOBOT_DR_COORDINATOR_PUB")),
+            state,
+        )
+    except OSError as error:
+        raise SettingMissing(f"AUTOBOT_DR_STATE: {state}: {error.strerror}") from error
+    except ValueError as error:
+        raise SettingMissing(f"a key file does not hold an Ed25519 key: {error}") from error
+
+
+def build(identity: Identity, broker_url: str, *, concurrency: int = 1) -> Celery:
+    """The agent's app: every operation of the catalogue as a task under its own name."""
+    app = make_app(broker_url, consumer=host_queue(identity.machine))
+    # prefork, because only it ends a step that hangs beyond every deadline of its own.
+    app.conf.update(worker_pool="prefork", worker_concurrency=concurrency)
+
+    def tell(progress: Progress) -> None:
+        app.send_task(
+            "orchestrator.progress",
+            kwargs={"progress": progress.to_wire()},
+            queue=COORDINATOR_QUEUE,
+            retry=False,
+        )
+
+    @cache
+    def executor() -> Executor:
+        """Made once in each pool process: SQLite must not be carried over a fork."""
+        return Executor(identity, Journal(identity.state / "journal.db"), LocalHost(), tell)
+
+    def obey(self: Any, order: Mapping[str, Json]) -> None:
+        report = executor().handle(order, sent_as=self.name)
+        send_report(app, report)
+        executor().journal.sent(report.order)
+        log.info("%s %s: %s", report.order, report.outcome, report.reason)
+        if not Outcome(report.outcome).succeeded:
+            raise StepEnded(f"{report.outcome}: {report.reason}")
+
+    for name in catalog.operations():
+        app.task(obey, name=name, bind=True, throws=(StepEnded,), ignore_result=True)
+
+    @worker_process_init.connect(weak=False)
+    def _warm_up(**_: Any) -> None:
+        """Open the journal before the first order needs it."""
+        executor().journal.forget_before(time.time() - KEEP_SECONDS)
+
+    return app
+
+
+def send_report(app: Celery, report: WorkReport) -> None:
+    """To the coordinator's durable queue; a broker that is away is waited for."""
+    app.send_task(
+        "orchestrator.report",
+        kwargs={"report": report.to_wire()},
+        queue=COORDINATOR_QUEUE,
+        retry=True,
+    )
+
+
+def send_what_waits(app: Celery, identity: Identity) -> None:
+    """Reports that a crash or a broken broker kept from being sent."""
+    journal = Journal(identity.state / "journal.db")
+    for report in journal.unsent():
+        send_report(app, report)
+        journal.sent(report.order)
+    journal.close()
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        identity = identity_from(os.environ)
+        concurrency = int(os.environ.get("AUTOBOT_DR_CONCURRENCY", "1"))
+        broker_url = os.environ["AUTOBOT_DR_BROKER_URL"]
+    except (SettingMissing, ValueError, KeyError) as error:
+        print(f"autobot-dr agent: {error}", file=sys.stderr)
+        return 2
+    lock = (identity.state / "agent.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"autobot-dr agent: one runs already on {identity.state}; stop it", file=sys.stderr)
+        return 1
+    app = build(identity, broker_url, concurrency=concurrency)
+    _take_back_patiently(app)
+    send_what_waits(app, identity)
+
+    @worker_ready.connect(weak=False)
+    def _ready(**_: Any) -> None:
+        _notify_systemd("READY=1")
+
+    # What is imported by now is never collected: it stays shared with the pool's processes.
+    gc.collect()
+    gc.freeze()
+    worker = app.Worker(
+        hostname=f"agent@{identity.machine}",
+        queues=[host_queue(identity.machine)],
+        without_gossip=True,
+        without_mingle=True,
+        loglevel="WARNING",
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def _take_back_patiently(app: Celery) -> None:
+    """The broker may be away when a machine boots; an agent waits for it, however long."""
+    while True:
+        try:
+            if count := take_back(app):
+                log.info("took back %d orders that were begun before a crash", count)
+            return
+        except app.connection_for_read().recoverable_connection_errors as error:
+            log.warning("no broker yet: %s", error)
+            time.sleep(1)
+
+
+def _notify_systemd(state: str) -> None:
+    if address := os.environ.get("NOTIFY_SOCKET"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.connect(address.replace("@", "\0", 1))
+            notify.send(state.encode())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

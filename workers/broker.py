@@ -1,0 +1,101 @@
+"""How our processes use a broker, whichever it is: the settings, and getting orders back.
+
+What lives here: Celery's configuration with the reason for each choice, and the return of what
+a killed process left unacknowledged. What must not: tasks. Measurements behind the settings are
+in docs/decisions/celery-settings.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+from kombu import Exchange, Queue
+
+COORDINATOR_QUEUE = "orchestrator"
+
+#: Publishing waits this long for a broker that is away: days. Finite, because Celery quietly
+#: turns "for ever" into three tries inside a worker (celery/app/amqp.py, 5.7).
+PUBLISH_RETRY = {
+    "max_retries": 100_000,
+    "interval_start": 0.05,
+    "interval_step": 0.25,
+    "interval_max": 2,
+}
+
+
+def host_queue(machine: str) -> str:
+    return f"host.{machine}"
+
+
+def make_app(broker_url: str, *, consumer: str = "", result_backend: str = "") -> Celery:
+    """A Celery app for one process. `consumer` is the queue that this process alone consumes."""
+    # Without fixups Celery does not look for Django, which would slow every agent's start.
+    app = Celery("autobot-dr", broker=broker_url, backend=result_backend or None, fixups=[])
+    app.conf.update(
+        task_serializer="json",
+        result_serializer="json",
+        accept_content=["json"],
+        enable_utc=True,
+        task_default_queue=COORDINATOR_QUEUE,
+        # A killed process must not lose what it had taken; the journal makes twice harmless.
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        # A blip must not kill a recovery in the middle.
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        task_publish_retry_policy=PUBLISH_RETRY,
+        # The truth is in the store; no run waits for a result backend.
+        task_ignore_result=not result_backend,
+        task_store_errors_even_if_ignored=False,
+        result_expires=7 * 86400,
+        worker_send_task_events=True,
+        task_send_sent_event=True,
+        worker_hijack_root_logger=False,
+        worker_enable_remote_control=True,
+        broker_heartbeat=10,
+        broker_transport_options=_transport_options(broker_url, consumer),
+    )
+    if consumer:
+        app.conf.task_queues = [Queue(consumer, Exchange(consumer), routing_key=consumer)]
+    return app
+
+
+def _transport_options(broker_url: str, consumer: str) -> dict[str, Any]:
+    if not broker_url.startswith(("redis", "valkey", "unix")):
+        return {"confirm_publish": True}
+    options: dict[str, Any] = {
+        # A step may last for hours; what a crash left is taken back at start, not by time-out.
+        "visibility_timeout": 7 * 86400,
+        "socket_keepalive": True,
+        "socket_connect_timeout": 5,
+    }
+    if consumer:
+        # Its own place for what it has taken, so that it may take it back without asking.
+        options |= {
+            "unacked_key": f"unacked.{consumer}",
+            "unacked_index_key": f"unacked_index.{consumer}",
+            "unacked_mutex_key": f"unacked_mutex.{consumer}",
+        }
+    return options
+
+
+def take_back(app: Celery) -> int:
+    """Put back what a killed predecessor of this very process had taken; how many it was.
+
+    Only for Redis and Valkey: RabbitMQ does it by itself when the connection breaks. Right
+    only because a lock guarantees that no other process consumes this queue.
+    """
+    with app.connection_for_read() as connection:
+        if connection.transport.driver_type != "redis":
+            return 0
+        channel = connection.default_channel
+        with channel.conn_or_acquire() as client:
+            tags = client.zrange(channel.unacked_index_key, 0, -1)
+        for tag in reversed(tags):
+            channel.qos.restore_by_tag(
+                tag.decode() if isinstance(tag, bytes) else tag, leftmost=True
+            )
+        return len(tags)

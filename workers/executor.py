@@ -1,0 +1,130 @@
+"""What an agent does with one order, from the message to the signed report.
+
+What lives here: the sequence guard → journal → look, act, look again → journal. What must
+not: Celery (agent.py) and any particular operation. One order at a time per service: a lock
+file per target is held from the look at the journal to the finished report, so a doubled
+delivery waits and then finds the order finished.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from nacl.signing import SigningKey, VerifyKey
+
+from tasks import catalog
+from tasks.contract import Json, Outcome, Progress, WorkOrder, WorkReport, sign
+from tasks.host import Host
+from tasks.operation import BadArguments, Result, carry_out, reconsider
+from workers.guard import refusal
+from workers.journal import Journal
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this agent is and whom it obeys."""
+
+    machine: str
+    key: SigningKey
+    coordinator: VerifyKey
+    state: Path
+
+
+class Executor:
+    """Carries out orders on one host. `tell` takes progress, for people only."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        journal: Journal,
+        host: Host,
+        tell: Callable[[Progress], None] = lambda _: None,
+    ) -> None:
+        self.identity, self.journal, self.host, self.tell = identity, journal, host, tell
+
+    def handle(self, message: Mapping[str, Json], *, sent_as: str) -> WorkReport:
+        """The report on this order, journalled. Raises WireError if it is not an order at all."""
+        order = WorkOrder.from_wire(message)
+        with self._alone_on(order):
+            started = self.host.now()
+            known = self.journal.recall(order.id)
+            if known and known.report:
+                return known.report
+            reason = refusal(
+                order,
+                sent_as=sent_as,
+                agent=self.identity.machine,
+                coordinator=self.identity.coordinator,
+                epoch=self.journal.highest_epoch(order.machine),
+                # What was begun in time is looked at however late it comes back.
+                now=order.not_after if known else started,
+            )
+            if reason:
+                return self._report(order, Result(Outcome.REFUSED, reason), started)
+            result = self._result(order, known.before if known else None)
+            report = self._report(order, result, started)
+            self.journal.finish(order, report)
+            return report
+
+    def _result(self, order: WorkOrder, before: Mapping[str, Json] | None) -> Result:
+        operation = catalog.operations().get(order.operation)
+        if operation is None:
+            known = ", ".join(sorted(catalog.operations()))
+            reason = f"this agent has no operation {order.operation!r} (known: {known})"
+            return Result(Outcome.REFUSED, reason)
+        try:
+            if before is not None:
+                return reconsider(self.host, operation, order.arguments, before)
+            return carry_out(
+                self.host,
+                operation,
+                order.arguments,
+                ends=self.host.now() + order.seconds,
+                begun=lambda seen: self.journal.begin(order, seen, self.host.now()),
+                tell=lambda text: self._tell(order, text),
+            )
+        except BadArguments as fault:
+            return Result(Outcome.REFUSED, f"{order.operation}: {fault}")
+
+    def _report(self, order: WorkOrder, result: Result, started: float) -> WorkReport:
+        return sign(
+            WorkReport(
+                order=order.id,
+                incident=order.incident,
+                run=order.run,
+                epoch=order.epoch,
+                rung=order.rung,
+                step=order.step,
+                attempt=order.attempt,
+                agent=self.identity.machine,
+                outcome=result.outcome.value,
+                reason=result.reason,
+                detail=result.detail,
+                started_at=started,
+                ended_at=self.host.now(),
+            ),
+            self.identity.key,
+        )
+
+    def _tell(self, order: WorkOrder, text: str) -> None:
+        said = Progress(
+            order=order.id,
+            incident=order.incident,
+            run=order.run,
+            agent=self.identity.machine,
+            text=text,
+            at=self.host.now(),
+        )
+        self.tell(sign(said, self.identity.key))
+
+    @contextmanager
+    def _alone_on(self, order: WorkOrder) -> Iterator[None]:
+        target = re.sub(r"[^A-Za-z0-9_-]", "_", f"{order.machine}.{order.service}")[:100]
+        with (self.identity.state / f"{target}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield

@@ -1,0 +1,29 @@
+"""Whether an agent obeys an order: pure, so that every refusal can be tested with plain values.
+
+The rule (P2): an order is obeyed only by the agent it names, if the coordinator signed every
+part of it, if it came under the name of its own operation, if it is not late, and if no run
+with a higher epoch has commanded that machine. Each refusal says which of these it was.
+"""
+
+from __future__ import annotations
+
+from nacl.signing import VerifyKey
+
+from tasks.contract import WorkOrder, is_signed_by
+
+
+def refusal(
+    order: WorkOrder, *, sent_as: str, agent: str, coordinator: VerifyKey, epoch: int, now: float
+) -> str | None:
+    """Why this agent must not begin the order, or None. `epoch` is the highest it has seen."""
+    if not is_signed_by(order, coordinator):
+        return "forged: the signature is not the coordinator's"
+    if order.operation != sent_as:
+        return f"forged: signed as {order.operation} but sent as {sent_as}"
+    if order.agent != agent:
+        return f"foreign: it is for the agent of {order.agent}, this is {agent}"
+    if order.epoch < epoch:
+        return f"stale: epoch {order.epoch}, but {order.machine} has obeyed epoch {epoch}"
+    if now > order.not_after:
+        return f"late: it was to begin {now - order.not_after:.0f} s ago"
+    return None

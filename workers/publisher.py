@@ -1,0 +1,62 @@
+"""Publishes a branch as one Celery chain: each order on its agent's queue, then the check.
+
+What lives here: signing and the shape of the messages. What must not: deciding what to send.
+Publishing twice is harmless: task ids are the orders' ids, and an order takes effect once.
+"""
+
+from __future__ import annotations
+
+from celery import Celery, chain
+from celery.canvas import Signature
+from kombu.exceptions import OperationalError
+from nacl.signing import SigningKey
+
+from orchestrator.core.events import Publish
+from orchestrator.core.incident import Incident
+from orchestrator.ports import PublishFailed
+from tasks.contract import WorkOrder, sign
+from workers.broker import COORDINATOR_QUEUE, host_queue
+
+#: A step's own deadlines end it; Celery's is the last resort against a process that hangs.
+LAST_RESORT_SECONDS = 60
+
+
+class ChainPublisher:
+    """The Publisher port on a real broker."""
+
+    def __init__(self, app: Celery, key: SigningKey) -> None:
+        self.app, self.key = app, key
+
+    def publish(self, incident: Incident, effect: Publish) -> None:
+        links = [self._order(sign(each, self.key)) for each in effect.orders]
+        links.append(self._check(incident, effect))
+        try:
+            chain(*links, app=self.app).apply_async(
+                root_id=incident.run, retry=True, retry_policy={"max_retries": 2}
+            )
+        except OperationalError as error:
+            raise PublishFailed(f"the broker did not take the chain: {error}") from error
+
+    def _order(self, order: WorkOrder) -> Signature:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in order.arguments.items())
+        return self.app.signature(
+            order.operation,
+            kwargs={"order": order.to_wire()},
+            immutable=True,
+            queue=host_queue(order.agent),
+            task_id=order.id,
+            # What Flower shows: what is done to what, instead of a signed envelope.
+            kwargsrepr=f"{order.service or order.machine}: {arguments} (attempt {order.attempt})",
+            time_limit=order.seconds + LAST_RESORT_SECONDS,
+        )
+
+    def _check(self, incident: Incident, effect: Publish) -> Signature:
+        planned = incident.plan.branch(effect.rung, effect.wave, effect.branch)
+        where = {"rung": effect.rung, "wave": effect.wave, "branch": effect.branch}
+        return self.app.signature(
+            "orchestrator.status_check",
+            kwargs={"run": incident.run, **where},
+            immutable=True,
+            queue=COORDINATOR_QUEUE,
+            kwargsrepr=f"{', '.join(planned.checks)} seen from outside (run {incident.run})",
+        )
