@@ -1,0 +1,1 @@
+"""The practice fleet: real machines to break and to bring back, on one Linux machine."""

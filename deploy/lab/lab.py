@@ -1,0 +1,300 @@
+"""The Lab port: a practice fleet that can be powered, broken, mended and measured.
+
+What lives here: what both drivers share, and choosing one. What must not: how a machine is
+made; that is `nspawn_lab` and `process_lab`. A lab is a folder, its home: everything about
+it is in there, so any later process can `find` it and go on.
+"""
+
+from __future__ import annotations
+
+import abc
+import importlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from deploy.lab.machines import AGENT, AUTOBOT, MachineDefinition, write_environment
+from tasks.host import LocalHost, Ran
+
+HERE = Path(__file__).resolve().parent
+CHECKOUT = HERE.parents[1]
+FOLDERS = ("machines", "laid", "kept", "keys")
+
+
+class LabFault(Exception):
+    """The practice fleet could not do what was asked; the sentence says what and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineStatus:
+    """One machine now. `units` is empty while it cannot be asked."""
+
+    name: str
+    address: str
+    vm: str
+    power: str
+    cut: bool
+    boots: int
+    units: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class BootTime:
+    """What one machine needed for its last boot, measured by its own systemd."""
+
+    machine: str
+    boot_s: float  #: from being powered to its multi-user target
+    units: Mapping[str, float]  #: from a unit's start to active, for those that are active
+
+
+class Lab(abc.ABC):
+    """A practice fleet at `home`. Made by `prepare`, found again by `find`."""
+
+    driver: str
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        try:
+            told = json.loads((home / "lab.json").read_text())
+        except FileNotFoundError as error:
+            raise LabFault(f"{home}: there is no lab here; `lab up` makes one") from error
+        self.plan: dict[str, Any] = told
+        self.machines: dict[str, MachineDefinition] = {
+            name: _definition(each["definition"]) for name, each in told["machines"].items()
+        }
+
+    # What a driver supplies.
+
+    @abc.abstractmethod
+    def prefix(self) -> list[str]:
+        """Put before a command to run it where the fleet's addresses can be reached."""
+
+    @abc.abstractmethod
+    def inside(self, machine: str, argv: Sequence[str], *, seconds: float = 30) -> Ran:
+        """Run a command on a machine, as its administrator would. LabFault if it is off."""
+
+    @abc.abstractmethod
+    def cut(self, machine: str) -> None:
+        """Pull the network cable; it stays out over a reboot."""
+
+    @abc.abstractmethod
+    def join(self, machine: str) -> None:
+        """Plug the cable in again."""
+
+    @abc.abstractmethod
+    def forbid_restart(self, machine: str, unit: str) -> None:
+        """The unit's next death is final, whatever its Restart= says."""
+
+    @abc.abstractmethod
+    def allow_restart(self, machine: str, unit: str) -> None:
+        """The unit's own Restart= counts again."""
+
+    @abc.abstractmethod
+    def clear(self) -> None:
+        """Remove what the driver made outside the home."""
+
+    # What they share.
+
+    @property
+    def coordinator_address(self) -> str:
+        """Where the coordinator and the broker listen so that the machines reach them."""
+        return f"{self.plan['network']}.1"
+
+    @property
+    def ssh_key(self) -> Path:
+        """Opens root's and autobot's account on every machine; known_hosts lies beside it."""
+        return self.home / "keys" / "ssh"
+
+    def address(self, machine: str) -> str:
+        return str(self._of(machine)["address"])
+
+    def kept(self, machine: str) -> Path:
+        """The agent's folder on that machine, seen from here; it survives a reboot."""
+        return self.home / "kept" / machine / "autobot-dr"
+
+    def path_inside(self, machine: str, name: str) -> str:
+        """The path that the agent on the machine must use for a file beside its agent.env."""
+        return str(Path(self._of(machine)["kept_inside"]) / name)
+
+    def configure_agent(
+        self, machine: str, environment: Mapping[str, str], files: Mapping[str, str]
+    ) -> None:
+        """Write agent.env and files beside it. A running agent has to be restarted to see it."""
+        folder = self.kept(machine)
+        for name, text in files.items():
+            path = folder / name
+            path.touch(mode=0o600)
+            path.chmod(0o600)
+            path.write_text(text)
+        write_environment(folder / "agent.env", environment)
+
+    def power(self, verb: str, machine: str) -> None:
+        """`start`, `stop` or `kill` one machine, by the same program as the hypervisor driver."""
+        self._of(machine)
+        done = LocalHost().run([*self.plan["power"], verb, machine], seconds=90)
+        if not done.ok:
+            raise LabFault(f"{verb} {machine}: {done.complaint}")
+
+    def power_all(self, verb: str, machines: Sequence[str] = ()) -> None:
+        """The same for several at once; without names, for all."""
+        names = list(machines) or list(self.machines)
+        with ThreadPoolExecutor(max_workers=len(names)) as pool:
+            for each in [pool.submit(self.power, verb, name) for name in names]:
+                each.result()
+
+    def wait_booted(self, machines: Sequence[str] = (), *, seconds: float = 60) -> None:
+        """Until each machine's systemd says that it is up, with or without failed units."""
+        ends = time.monotonic() + seconds
+        for name in list(machines) or list(self.machines):
+            said = ""
+            while said not in ("running", "degraded"):
+                if time.monotonic() > ends:
+                    raise LabFault(f"{name}: not booted after {seconds:.0f} s: {said or 'silent'}")
+                time.sleep(0.05)
+                said = self.inside(name, ["systemctl", "is-system-running"]).out.strip()
+
+    def power_of(self, machine: str) -> str:
+        """running, off, starting or stopping."""
+        done = LocalHost().run([*self.plan["power"], "state", machine], seconds=30)
+        if not done.ok:
+            raise LabFault(f"{machine}: {done.complaint}")
+        return str(json.loads(done.out)["power"])
+
+    def status(self) -> list[MachineStatus]:
+        return [self._status(name) for name in self.machines]
+
+    def boot_times(self) -> list[BootTime]:
+        return [self._boot_time(name) for name in self.machines if self.power_of(name) != "off"]
+
+    def down(self) -> None:
+        """Remove the lab, also one that a killed run left half made."""
+        self.clear()
+        for name in FOLDERS:
+            shutil.rmtree(self.home / name, ignore_errors=True)
+        for name in ("faults.json", "lab.json"):
+            (self.home / name).unlink(missing_ok=True)
+
+    def told(self, machine: str) -> dict[str, Any]:
+        """What the power program last wrote about a machine."""
+        try:
+            told = json.loads((self.home / "machines" / f"{machine}.json").read_text())
+        except FileNotFoundError:
+            return {}
+        return dict(told)
+
+    def _of(self, machine: str) -> dict[str, Any]:
+        if machine not in self.machines:
+            raise LabFault(f"{machine}: not a machine of this lab ({', '.join(self.machines)})")
+        return dict(self.plan["machines"][machine])
+
+    def _status(self, machine: str) -> MachineStatus:
+        power = self.power_of(machine)
+        units: dict[str, str] = {}
+        definition = self.machines[machine]
+        if power == "running":
+            names = [*definition.units, AGENT]
+            said = self.inside(machine, ["systemctl", "is-active", "--", *names])
+            units = dict(zip(names, said.out.split(), strict=False))
+        return MachineStatus(
+            name=machine,
+            address=self.address(machine),
+            vm=definition.vm,
+            power=power,
+            cut=(self.home / "machines" / f"{machine}.cut").exists(),
+            boots=int(self.told(machine).get("boots", 0)),
+            units=units,
+        )
+
+    def _boot_time(self, machine: str) -> BootTime:
+        spawned = float(self.told(machine)["spawned"])
+        reached = self._clock(machine, "multi-user.target")["ActiveEnterTimestampMonotonic"]
+        units: dict[str, float] = {}
+        for unit in (*self.machines[machine].units, AGENT):
+            clock = self._clock(machine, unit)
+            began, active = (
+                clock["InactiveExitTimestampMonotonic"],
+                clock["ActiveEnterTimestampMonotonic"],
+            )
+            if active >= began > 0:
+                units[unit] = active - began
+        return BootTime(machine, reached - spawned if reached else float("nan"), units)
+
+    def _clock(self, machine: str, unit: str) -> dict[str, float]:
+        """The machine's clock is ours: CLOCK_MONOTONIC is the kernel's, in microseconds here."""
+        names = ["InactiveExitTimestampMonotonic", "ActiveEnterTimestampMonotonic"]
+        said = self.inside(machine, ["systemctl", "show", unit, f"--property={','.join(names)}"])
+        pairs = (line.partition("=") for line in said.out.splitlines())
+        found = {name: float(value or 0) / 1e6 for name, _, value in pairs}
+        return {name: found.get(name, 0.0) for name in names}
+
+
+def default_home() -> Path:
+    """One lab without a name of its own; root's outlives the session's temporary files."""
+    if os.geteuid() == 0:
+        return Path("/run/autobot-dr-lab/default")
+    return Path(tempfile.gettempdir()) / f"autobot-dr-lab-{os.geteuid()}" / "default"
+
+
+def drivers() -> list[str]:
+    return sorted(each.name.removesuffix("_lab.py") for each in HERE.glob("*_lab.py"))
+
+
+def _driver(name: str) -> Any:
+    if name not in drivers():
+        raise LabFault(f"{name}: no such lab driver (known: {', '.join(drivers())})")
+    return importlib.import_module(f"deploy.lab.{name}_lab")
+
+
+def why_not(driver: str) -> str:
+    """Why this driver cannot be used on this machine, or an empty text."""
+    return str(_driver(driver).why_not())
+
+
+def prepare(
+    driver: str,
+    home: Path | None = None,
+    machines: Sequence[MachineDefinition] = AUTOBOT,
+    *,
+    tell: Any = print,
+) -> Lab:
+    """Make a lab with all its machines off. What an earlier run left at `home` is removed."""
+    made = _driver(driver)
+    if reason := made.why_not():
+        raise LabFault(f"the {driver} lab cannot be used here: {reason}")
+    home = (home or default_home()).resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    if (home / "lab.json").exists():
+        find(home).down()
+    for name in FOLDERS:
+        shutil.rmtree(home / name, ignore_errors=True)
+        (home / name).mkdir()
+    lab: Lab = made.make(home, tuple(machines), tell)
+    return lab
+
+
+def find(home: Path | None = None) -> Lab:
+    """The lab at `home`, whoever made it."""
+    home = (home or default_home()).resolve()
+    try:
+        driver = json.loads((home / "lab.json").read_text())["driver"]
+    except FileNotFoundError as error:
+        raise LabFault(f"{home}: there is no lab here; `lab up` makes one") from error
+    lab: Lab = _driver(driver).open(home)
+    return lab
+
+
+def _definition(told: Mapping[str, Any]) -> MachineDefinition:
+    return MachineDefinition(
+        **{**told, "units": tuple(told["units"]), "keeps": tuple(told["keeps"])}
+    )
+
+
+def remembered(definition: MachineDefinition) -> dict[str, Any]:
+    return {**asdict(definition), "environment": dict(definition.environment)}

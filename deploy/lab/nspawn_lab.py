@@ -1,0 +1,221 @@
+"""The nspawn driver: each machine is a real systemd in its own namespaces.
+
+What lives here: the network, keys and command lines of the machines. What must not: powering
+them (nspawn.py) and building their root file system (rootfs.py). Every machine's network
+namespace outlives its boots, as a network card does; the bridge's namespace has no way out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from deploy.lab import nspawn, rootfs
+from deploy.lab.lab import CHECKOUT, HERE, Lab, LabFault, remembered
+from deploy.lab.machines import NETWORK, MachineDefinition, Places, lay
+from tasks.host import LocalHost, Ran
+
+PLACES = Places(
+    python="/usr/bin/python3",
+    redis="/usr/bin/redis-server",
+    network=NETWORK,
+    source="/opt/autobot-dr/src",
+    packages="/opt/autobot-dr/lib",
+    standins="/opt/lab",
+    kept="/var/lib/autobot-dr",
+    conf="/opt/lab/laid",
+    redis_conf="/etc/redis-stack.conf",
+    redis_data="/var/lib/redis-stack",
+    ollama_data="/var/lib/ollama",
+    logs="/var/log/autobot",
+)
+
+#: Made anew on every boot. Redis's configuration is a copy, because a restore may rewrite it.
+TMPFILES = (
+    "C /etc/redis-stack.conf 0640 redis redis - /opt/lab/laid/redis-stack.conf\n"
+    "w+ /etc/hosts - - - - 127.0.1.1 {name}\\n\n"
+)
+
+
+def why_not() -> str:
+    return rootfs.missing_here()
+
+
+def open(home: Path) -> Lab:  # noqa: A001 (every driver has make and open)
+    return NspawnLab(home)
+
+
+def make(
+    home: Path, machines: Sequence[MachineDefinition], tell: Callable[[str], None]
+) -> NspawnLab:
+    if any(sign in str(home) for sign in ":\\"):
+        raise LabFault(f"{home}: systemd-nspawn cannot bind a path with a colon or a backslash")
+    root = rootfs.ensure(tell)
+    # From the path, so that a run that was killed leaves names which the next one finds.
+    short = hashlib.sha256(str(home).encode()).hexdigest()[:6]
+    namespace = f"adr-{short}"
+    _remove_namespaces(namespace)
+    _keys(home, [each.address for each in machines])
+    plan: dict[str, Any] = {
+        "driver": "nspawn",
+        "namespace": namespace,
+        "network": NETWORK,
+        "rootfs": str(root),
+        "power": [sys.executable, "-S", "-E", str(HERE / "nspawn.py"), str(home)],
+        "machines": {},
+    }
+    for number, machine in enumerate(machines):
+        label = f"{namespace}-{number}"
+        lay(machine, PLACES, home / "laid" / machine.name)
+        (home / "laid" / machine.name / "tmpfiles.conf").write_text(
+            TMPFILES.format(name=machine.name)
+        )
+        plan["machines"][machine.name] = {
+            "definition": remembered(machine),
+            "address": machine.address,
+            "vm": machine.vm,
+            "label": label,
+            "link": label,
+            "kept_inside": PLACES.kept,
+            "argv": _argv(home, root, label, machine),
+        }
+    _network(namespace, plan["machines"])
+    (home / "lab.json").write_text(json.dumps(plan, indent=1))
+    return NspawnLab(home)
+
+
+def _argv(home: Path, root: Path, label: str, machine: MachineDefinition) -> list[str]:
+    laid, kept = home / "laid" / machine.name, home / "kept" / machine.name
+    (kept / "autobot-dr").mkdir(parents=True)
+    read_only = {
+        CHECKOUT / "tasks": "/opt/autobot-dr/src/tasks",
+        CHECKOUT / "workers": "/opt/autobot-dr/src/workers",
+        HERE / "standins": "/opt/lab/standins",
+        laid: "/opt/lab/laid",
+        laid / "units": "/usr/local/lib/systemd/system",
+        laid / "tmpfiles.conf": "/etc/tmpfiles.d/lab.conf",
+        home / "keys" / "machine": "/run/lab-ssh",
+    }
+    kept_folders = {kept / "autobot-dr": "/var/lib/autobot-dr"}
+    for folder in machine.keeps:
+        own = kept / folder.strip("/").replace("/", "-")
+        own.mkdir()
+        kept_folders[own] = folder
+    return [
+        *("systemd-nspawn", "--quiet", "--settings=no", "--boot", "--volatile=overlay"),
+        *(f"--directory={root}", f"--machine={label}", f"--hostname={machine.name}"),
+        *("--register=no", "--keep-unit", "--link-journal=no"),
+        *("--resolv-conf=off", "--timezone=off"),
+        *(f"--network-namespace-path=/run/netns/{label}", "--capability=CAP_NET_ADMIN"),
+        *(f"--bind-ro={here}:{there}" for here, there in read_only.items()),
+        *(f"--bind={here}:{there}" for here, there in kept_folders.items()),
+    ]
+
+
+def _network(namespace: str, machines: dict[str, Any]) -> None:
+    """One bridge in a namespace without a way out; the ends of each cable wait for their use."""
+    _ip("netns", "add", namespace)
+    inside = ("-n", namespace)
+    _ip(*inside, "link", "set", "lo", "up")
+    _ip(*inside, "link", "add", namespace, "type", "bridge")
+    _ip(*inside, "addr", "add", f"{NETWORK}.1/24", "dev", namespace)
+    _ip(*inside, "link", "set", namespace, "up")
+    for each in machines.values():
+        label = each["label"]
+        _ip("netns", "add", label)
+        peer = ("peer", "name", "host0", "netns", label)
+        _ip(*inside, "link", "add", label, "type", "veth", *peer)
+        _ip(*inside, "link", "set", label, "master", namespace)
+        _ip("-n", label, "link", "set", "lo", "up")
+        _ip("-n", label, "addr", "add", f"{each['address']}/24", "dev", "host0")
+        _ip("-n", label, "link", "set", "host0", "up")
+
+
+def _remove_namespaces(namespace: str) -> None:
+    listed = LocalHost().run(["ip", "netns", "list"], seconds=10)
+    for line in listed.out.splitlines():
+        name = line.split()[0]
+        if name == namespace or name.startswith(f"{namespace}-"):
+            _ip("netns", "delete", name)
+
+
+def _keys(home: Path, addresses: Sequence[str]) -> None:
+    keys, machine = home / "keys", home / "keys" / "machine"
+    machine.mkdir()
+    _ok("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(keys / "ssh"))
+    _ok("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(machine / "host"))
+    (machine / "authorized_keys").write_text((keys / "ssh.pub").read_text())
+    host_key = " ".join((machine / "host.pub").read_text().split()[:2])
+    (keys / "known_hosts").write_text("".join(f"{each} {host_key}\n" for each in addresses))
+
+
+def _ip(*arguments: str) -> None:
+    _ok("ip", *arguments)
+
+
+def _ok(*argv: str) -> None:
+    done = LocalHost().run(argv, seconds=30)
+    if not done.ok:
+        raise LabFault(f"{' '.join(argv[:6])}: {done.complaint}")
+
+
+class NspawnLab(Lab):
+    """Real systemd machines in network namespaces."""
+
+    driver = "nspawn"
+
+    def prefix(self) -> list[str]:
+        return ["nsenter", f"--net=/run/netns/{self.plan['namespace']}"]
+
+    def inside(self, machine: str, argv: Sequence[str], *, seconds: float = 30) -> Ran:
+        leader = nspawn.Machine(self.home, self._known(machine)).leader()
+        if not leader:
+            raise LabFault(f"{machine}: is off")
+        enter = ["nsenter", "--target", str(leader), "--mount", "--pid", "--net", "--uts", "--ipc"]
+        return LocalHost().run([*enter, "--root", "--wd=/", "--", *argv], seconds=seconds)
+
+    def cut(self, machine: str) -> None:
+        (self.home / "machines" / f"{self._known(machine)}.cut").touch()
+        self._link(machine, "down")
+
+    def join(self, machine: str) -> None:
+        (self.home / "machines" / f"{self._known(machine)}.cut").unlink(missing_ok=True)
+        if self.power_of(machine) != "off":
+            self._link(machine, "up")
+
+    def forbid_restart(self, machine: str, unit: str) -> None:
+        # Through the machine's own root: a drop-in is how an administrator would do it.
+        self._inside_ok(machine, "mkdir", "-p", self._drop_in(unit).rpartition("/")[0])
+        text = "[Service]\nRestart=no\n"
+        target = self._drop_in(unit)
+        write = ["python3", "-c", "import sys; open(sys.argv[1], 'w').write(sys.argv[2])"]
+        self._inside_ok(machine, *write, target, text)
+        self._inside_ok(machine, "systemctl", "daemon-reload")
+
+    def allow_restart(self, machine: str, unit: str) -> None:
+        self._inside_ok(machine, "rm", "-f", "--", self._drop_in(unit))
+        self._inside_ok(machine, "systemctl", "daemon-reload")
+
+    def clear(self) -> None:
+        for name in self.machines:
+            nspawn.Machine(self.home, name).kill()
+        _remove_namespaces(self.plan["namespace"])
+
+    def _drop_in(self, unit: str) -> str:
+        return f"/run/systemd/system/{unit}.service.d/50-lab-crash.conf"
+
+    def _link(self, machine: str, state: str) -> None:
+        _ip("-n", self.plan["namespace"], "link", "set", self._of(machine)["link"], state)
+
+    def _inside_ok(self, machine: str, *argv: str) -> None:
+        done = self.inside(machine, argv)
+        if not done.ok:
+            raise LabFault(f"{machine}: {argv[0]}: {done.complaint}")
+
+    def _known(self, machine: str) -> str:
+        self._of(machine)
+        return machine
