@@ -1,0 +1,104 @@
+"""The store's in-memory twin: the same contract, forgotten at the end of the process.
+
+What lives here: `MemoryStore`, for tests and dry runs. What must not: anything that the SQL
+store does not do; both pass tests/contracts/test_store.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from threading import Lock
+
+from orchestrator.core.events import Entry
+from orchestrator.core.incident import ENDED, Decision, Incident
+from orchestrator.ports import PendingEffect, Stored
+from tasks.contract import WorkReport
+
+
+class MemoryStore:
+    """A `Store` in plain containers under one lock."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._epoch = 0
+        self._runs: dict[str, Stored] = {}
+        self._timeline: dict[str, list[Entry]] = {}
+        self._effects: list[PendingEffect] = []
+        self._sent: set[int] = set()
+        self._reports: dict[WorkReport, None] = {}
+        self._keys: dict[str, str] = {}
+
+    def open(self, incident: Incident) -> Stored:
+        with self._lock:
+            if known := self._runs.get(incident.run):
+                return known
+            for each in self._runs.values():
+                if each.incident.id == incident.id:
+                    raise ValueError(
+                        f"incident {incident.id} has run {each.incident.run} already;"
+                        " a second would give its orders the same ids"
+                    )
+            self._epoch += 1
+            stored = Stored(replace(incident, epoch=self._epoch), 1)
+            self._runs[incident.run] = stored
+            return stored
+
+    def load(self, run: str) -> Stored | None:
+        with self._lock:
+            return self._runs.get(run)
+
+    def save(self, decision: Decision, expected: int) -> bool:
+        run = decision.incident.run
+        with self._lock:
+            stored = self._runs.get(run)
+            if stored is None or stored.version != expected:
+                return False
+            changed = decision.incident != stored.incident
+            if not (changed or decision.effects or decision.timeline):
+                return True
+            self._runs[run] = Stored(decision.incident, expected + 1)
+            self._timeline.setdefault(run, []).extend(decision.timeline)
+            for effect in decision.effects:
+                self._effects.append(PendingEffect(len(self._effects) + 1, run, effect))
+            return True
+
+    def runs(self, *, limit: int = 100) -> Sequence[Incident]:
+        with self._lock:
+            newest = sorted((each.incident for each in self._runs.values()), key=lambda i: -i.epoch)
+            return newest[:limit]
+
+    def unfinished(self) -> Sequence[str]:
+        with self._lock:
+            return [run for run, each in self._runs.items() if each.incident.state not in ENDED]
+
+    def pending_effects(self) -> Sequence[PendingEffect]:
+        with self._lock:
+            return [each for each in self._effects if each.id not in self._sent]
+
+    def effect_sent(self, effect: int) -> None:
+        with self._lock:
+            self._sent.add(effect)
+
+    def add_report(self, report: WorkReport) -> None:
+        with self._lock:
+            self._reports.setdefault(report)
+
+    def reports(self, run: str) -> Sequence[WorkReport]:
+        with self._lock:
+            return [each for each in self._reports if each.run == run]
+
+    def add_entry(self, run: str, entry: Entry) -> None:
+        with self._lock:
+            self._timeline.setdefault(run, []).append(entry)
+
+    def timeline(self, run: str) -> Sequence[Entry]:
+        with self._lock:
+            return list(self._timeline.get(run, ()))
+
+    def run_for_key(self, key: str, run: str) -> str:
+        with self._lock:
+            return self._keys.setdefault(key, run)
+
+    def close(self) -> None:
+        """Nothing is held that would need giving back."""

@@ -1,0 +1,282 @@
+"""The SQL store: every change one transaction, every transaction one fsync.
+
+What lives here: `SqlStore`, the statements of the store's contract. What must not: how a
+database is reached, set up or refused (opening.py), and any decision about an incident.
+
+Who writes: `open` takes the epoch's row first, so opens wait for each other and a doubled one
+sees the first; `save` is a compare-and-swap on the run's version. Nothing else needs a lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
+
+from orchestrator.core.branch import StepRecord
+from orchestrator.core.events import Entry
+from orchestrator.core.incident import ENDED, Decision, Incident, State
+from orchestrator.ports import PendingEffect, Stored, StoreUnavailable
+from orchestrator.store import codec
+from orchestrator.store.tables import (
+    EFFECTS,
+    EPOCH,
+    INCIDENTS,
+    KEYS,
+    REPORTS,
+    RUNS,
+    STEPS,
+    TIMELINE,
+)
+from tasks.contract import Outcome, WorkReport
+
+Row = Mapping[str, Any]
+
+
+class SqlStore:
+    """A `Store` in a database. `reads` and `writes` are views of one engine (opening.py)."""
+
+    def __init__(self, reads: sa.Engine, writes: sa.Engine) -> None:
+        self._reads, self._writes = reads, writes
+        insert = postgresql.insert if writes.dialect.name == "postgresql" else sqlite.insert
+        self._add_key = insert(KEYS).on_conflict_do_nothing()
+        self._add_report = insert(REPORTS).on_conflict_do_nothing()
+
+    def open(self, incident: Incident) -> Stored:
+        with _transaction(self._writes) as connection:
+            raise_it = sa.update(EPOCH).values(value=EPOCH.c.value + 1).returning(EPOCH.c.value)
+            epoch = connection.execute(raise_it).scalar_one()
+            if known := _load(connection, incident.run):
+                connection.rollback()
+                return known
+            _demand_new(connection, incident)
+            opened = replace(incident, epoch=epoch)
+            connection.execute(
+                sa.insert(INCIDENTS),
+                {"id": opened.id, "cause": opened.reason, "opened_at": opened.opened_at},
+            )
+            row = {
+                "id": opened.run,
+                "incident": opened.id,
+                "version": 1,
+                "epoch": epoch,
+                "scenario": opened.scenario,
+                "opened_at": opened.opened_at,
+                "plan": codec.encode(codec.PLAN, opened.plan),
+                **_moving(opened),
+            }
+            connection.execute(sa.insert(RUNS), row)
+            _save_steps(connection, opened)
+        return Stored(opened, 1)
+
+    def load(self, run: str) -> Stored | None:
+        with _transaction(self._reads) as connection:
+            return _load(connection, run)
+
+    def save(self, decision: Decision, expected: int) -> bool:
+        incident = decision.incident
+        silent = not (decision.effects or decision.timeline)
+        if silent and self.load(incident.run) == Stored(incident, expected):
+            return True
+        with _transaction(self._writes) as connection:
+            changed = connection.execute(
+                sa.update(RUNS)
+                .where(RUNS.c.id == incident.run, RUNS.c.version == expected)
+                .values(version=expected + 1, **_moving(incident))
+            )
+            if changed.rowcount != 1:
+                connection.rollback()
+                return False
+            _save_steps(connection, incident)
+            _insert(connection, TIMELINE, [_line(incident.run, e) for e in decision.timeline])
+            encoded = [codec.encode_effect(effect) for effect in decision.effects]
+            rows = [
+                {"run": incident.run, "kind": kind, "effect": text, "sent": False}
+                for kind, text in encoded
+            ]
+            _insert(connection, EFFECTS, rows)
+        return True
+
+    def runs(self, *, limit: int = 100) -> Sequence[Incident]:
+        newest = sa.select(RUNS).order_by(RUNS.c.epoch.desc()).limit(limit)
+        with _transaction(self._reads) as connection:
+            rows = connection.execute(newest).mappings().all()
+            return [_incident(row, _steps(connection, row["id"])) for row in rows]
+
+    def unfinished(self) -> Sequence[str]:
+        going = [state.value for state in State if state not in ENDED]
+        query = sa.select(RUNS.c.id).where(RUNS.c.state.in_(going)).order_by(RUNS.c.epoch)
+        with _transaction(self._reads) as connection:
+            return connection.execute(query).scalars().all()
+
+    def pending_effects(self) -> Sequence[PendingEffect]:
+        query = sa.select(EFFECTS).where(EFFECTS.c.sent.is_(False)).order_by(EFFECTS.c.id)
+        with _transaction(self._reads) as connection:
+            return [
+                PendingEffect(row.id, row.run, codec.decode_effect(row.kind, row.effect))
+                for row in connection.execute(query)
+            ]
+
+    def effect_sent(self, effect: int) -> None:
+        with _transaction(self._writes) as connection:
+            connection.execute(sa.update(EFFECTS).where(EFFECTS.c.id == effect).values(sent=True))
+
+    def add_report(self, report: WorkReport) -> None:
+        text = codec.encode(codec.REPORT, report)
+        row = {
+            "digest": hashlib.sha256(text.encode()).hexdigest(),
+            "run": report.run,
+            "agent": report.agent,
+            "outcome": report.outcome,
+            "report": text,
+        }
+        with _transaction(self._writes) as connection:
+            connection.execute(self._add_report, row)
+
+    def reports(self, run: str) -> Sequence[WorkReport]:
+        query = sa.select(REPORTS.c.report).where(REPORTS.c.run == run).order_by(REPORTS.c.id)
+        with _transaction(self._reads) as connection:
+            found = connection.execute(query).scalars().all()
+        return [codec.decode(codec.REPORT, text) for text in found]
+
+    def add_entry(self, run: str, entry: Entry) -> None:
+        with _transaction(self._writes) as connection:
+            _insert(connection, TIMELINE, [_line(run, entry)])
+
+    def timeline(self, run: str) -> Sequence[Entry]:
+        query = sa.select(TIMELINE).where(TIMELINE.c.run == run).order_by(TIMELINE.c.id)
+        with _transaction(self._reads) as connection:
+            rows = connection.execute(query).all()
+        return [Entry(row.at, row.kind, row.text, row.detail) for row in rows]
+
+    def run_for_key(self, key: str, run: str) -> str:
+        with _transaction(self._writes) as connection:
+            connection.execute(self._add_key, {"key": key, "run": run})
+            first = sa.select(KEYS.c.run).where(KEYS.c.key == key)
+            stored: str = connection.execute(first).scalar_one()
+            return stored
+
+    def close(self) -> None:
+        self._writes.dispose()
+
+
+@contextmanager
+def _transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """All of it or nothing. A lost answer to the commit also ends here: look before retrying."""
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except (OperationalError, InterfaceError) as error:
+        raise StoreUnavailable(f"the store did not answer: {error.orig}") from error
+    except NoFreeConnection as error:
+        raise StoreUnavailable("the store has no free connection; try again") from error
+
+
+def _demand_new(connection: sa.Connection, incident: Incident) -> None:
+    query = sa.select(RUNS.c.id).where(RUNS.c.incident == incident.id)
+    if run := connection.execute(query).scalar():
+        raise ValueError(
+            f"incident {incident.id} has run {run} already;"
+            " a second would give its orders the same ids"
+        )
+
+
+def _load(connection: sa.Connection, run: str) -> Stored | None:
+    row = connection.execute(sa.select(RUNS).where(RUNS.c.id == run)).mappings().first()
+    if row is None:
+        return None
+    return Stored(_incident(row, _steps(connection, run)), row["version"])
+
+
+def _moving(incident: Incident) -> dict[str, Any]:
+    """The columns of a run that change on its way."""
+    return {
+        "state": incident.state.value,
+        "reason": incident.reason,
+        "rung": incident.rung,
+        "wave": incident.wave,
+        "first_effect_at": incident.first_effect_at,
+        "ended_at": incident.ended_at,
+        "branches": codec.encode(codec.BRANCHES, incident.branches),
+        "notes": codec.encode(codec.NOTES, incident.notes),
+    }
+
+
+def _incident(row: Mapping[Any, Any], steps: tuple[StepRecord, ...]) -> Incident:
+    return Incident(
+        id=row["incident"],
+        run=row["id"],
+        epoch=row["epoch"],
+        scenario=row["scenario"],
+        reason=row["reason"],
+        plan=codec.decode(codec.PLAN, row["plan"]),
+        opened_at=row["opened_at"],
+        state=State(row["state"]),
+        rung=row["rung"],
+        wave=row["wave"],
+        branches=codec.decode(codec.BRANCHES, row["branches"]),
+        steps=steps,
+        notes=codec.decode(codec.NOTES, row["notes"]),
+        first_effect_at=row["first_effect_at"],
+        ended_at=row["ended_at"],
+    )
+
+
+def _stored_steps(connection: sa.Connection, run: str) -> list[Row]:
+    query = sa.select(STEPS).where(STEPS.c.run == run).order_by(STEPS.c.position)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _steps(connection: sa.Connection, run: str) -> tuple[StepRecord, ...]:
+    return tuple(_step(row) for row in _stored_steps(connection, run))
+
+
+def _step(row: Row) -> StepRecord:
+    told = {
+        "arguments": codec.decode(codec.ARGUMENTS, row["arguments"]),
+        "outcome": Outcome(row["outcome"]) if row["outcome"] else None,
+    }
+    return StepRecord(**{each.name: row[each.name] for each in fields(StepRecord)} | told)
+
+
+def _save_steps(connection: sa.Connection, incident: Incident) -> None:
+    """Write the rows that are new or changed; steps are never taken away."""
+    stored = _stored_steps(connection, incident.run)
+    rows = [_step_row(incident.run, at, step) for at, step in enumerate(incident.steps)]
+    changed = [new for old, new in zip(stored, rows, strict=False) if old != new]
+    for row in changed:
+        here = (STEPS.c.run == row["run"], STEPS.c.position == row["position"])
+        connection.execute(sa.update(STEPS).where(*here), row)
+    _insert(connection, STEPS, rows[len(stored) :])
+
+
+def _step_row(run: str, position: int, step: StepRecord) -> Row:
+    row = {each.name: getattr(step, each.name) for each in fields(step)}
+    told = {
+        "arguments": codec.encode(codec.ARGUMENTS, dict(step.arguments)),
+        "outcome": step.outcome.value if step.outcome else None,
+        "reason": codec.writable(step.reason),
+    }
+    return {"run": run, "position": position} | row | told
+
+
+def _line(run: str, entry: Entry) -> Row:
+    return {
+        "run": run,
+        "at": entry.at,
+        "kind": entry.kind,
+        "text": entry.text,
+        "detail": entry.detail,
+    }
+
+
+def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
+    if rows:
+        connection.execute(sa.insert(table), list(rows))

@@ -1,0 +1,122 @@
+"""The tables of the SQL store, as its statements see them.
+
+What lives here: tables and columns. What must not: how they came about; that is in migrations/,
+and a test compares the two. `position` counts a run's steps in the order of their publishing.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+
+from orchestrator.store.codec import writable
+
+
+class Words(sa.types.TypeDecorator[str]):
+    """Text from people and machines, whatever characters are in it."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 SQLAlchemy's signature
+        return None if value is None else writable(value)
+
+
+METADATA = sa.MetaData()
+
+#: One row: the highest epoch ever given.
+EPOCH = sa.Table("epoch", METADATA, sa.Column("value", sa.Integer, nullable=False))
+
+INCIDENTS = sa.Table(
+    "incidents",
+    METADATA,
+    sa.Column("id", Words, primary_key=True),
+    sa.Column("cause", Words, nullable=False),
+    sa.Column("opened_at", sa.Double, nullable=False),
+)
+
+RUNS = sa.Table(
+    "runs",
+    METADATA,
+    sa.Column("id", Words, primary_key=True),
+    # One run each: an order's id has the incident in it and not the run (P3).
+    sa.Column("incident", Words, sa.ForeignKey("incidents.id"), nullable=False, unique=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("epoch", sa.Integer, nullable=False, unique=True),
+    sa.Column("scenario", Words, nullable=False),
+    sa.Column("state", Words, nullable=False, index=True),
+    sa.Column("reason", Words, nullable=False),
+    sa.Column("rung", sa.Integer, nullable=False),
+    sa.Column("wave", sa.Integer, nullable=False),
+    sa.Column("opened_at", sa.Double, nullable=False),
+    sa.Column("first_effect_at", sa.Double),
+    sa.Column("ended_at", sa.Double),
+    sa.Column("branches", sa.Text, nullable=False),
+    sa.Column("notes", sa.Text, nullable=False),
+    sa.Column("plan", sa.Text, nullable=False),
+)
+
+STEPS = sa.Table(
+    "steps",
+    METADATA,
+    sa.Column("run", Words, sa.ForeignKey("runs.id"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("rung", sa.Integer, nullable=False),
+    sa.Column("wave", sa.Integer, nullable=False),
+    sa.Column("branch", sa.Integer, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("operation", Words, nullable=False),
+    sa.Column("agent", Words, nullable=False),
+    sa.Column("machine", Words, nullable=False),
+    sa.Column("service", Words, nullable=False),
+    sa.Column("arguments", sa.Text, nullable=False),
+    sa.Column("not_after", sa.Double, nullable=False),
+    sa.Column("overdue_at", sa.Double, nullable=False),
+    sa.Column("outcome", Words),
+    sa.Column("reason", Words, nullable=False),
+    sa.Column("started_at", sa.Double),
+    sa.Column("ended_at", sa.Double),
+    sa.UniqueConstraint("run", "rung", "number", "attempt", name="steps_one_of_each_attempt"),
+)
+
+#: Reports as they came, also those that fit no run: hence no foreign key.
+REPORTS = sa.Table(
+    "reports",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("digest", sa.Text, nullable=False, unique=True),
+    sa.Column("run", Words, nullable=False, index=True),
+    sa.Column("agent", Words, nullable=False),
+    sa.Column("outcome", Words, nullable=False),
+    sa.Column("report", sa.Text, nullable=False),
+)
+
+#: Progress may come for a run that is not here: hence no foreign key.
+TIMELINE = sa.Table(
+    "timeline",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("run", Words, nullable=False, index=True),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("kind", Words, nullable=False),
+    sa.Column("text", Words, nullable=False),
+    sa.Column("detail", Words, nullable=False),
+)
+
+EFFECTS = sa.Table(
+    "effects",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("run", Words, sa.ForeignKey("runs.id"), nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("effect", sa.Text, nullable=False),
+    sa.Column("sent", sa.Boolean, nullable=False, index=True),
+)
+
+KEYS = sa.Table(
+    "idempotency_keys",
+    METADATA,
+    sa.Column("key", Words, primary_key=True),
+    sa.Column("run", Words, nullable=False),
+)
