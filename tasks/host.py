@@ -244,22 +244,23 @@ def http_exchange(
     (docs/decisions/agent-footprint.md), and one request without redirects needs little.
     """
     ends = time.monotonic() + seconds
-    parts = urlsplit(url)
-    secure = parts.scheme == "https"
-    address, port = parts.hostname or "", parts.port or (443 if secure else 80)
-    connection = http.client.HTTPConnection(address, port)
+    connection: http.client.HTTPConnection | None = None
     try:
-        connection.sock = dial(address, port, seconds)
+        parts = urlsplit(url)
+        secure = parts.scheme == "https"
+        address, port = parts.hostname or "", parts.port or (443 if secure else 80)
+        connection = http.client.HTTPConnection(address, port)
+        connection.sock = sock = dial(address, port, seconds)
         if secure:
-            connection.sock = ssl.create_default_context().wrap_socket(
-                connection.sock, server_hostname=address
+            connection.sock = sock = ssl.create_default_context().wrap_socket(
+                sock, server_hostname=address
             )
         target = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
         headers = {"Host": parts.netloc, "Connection": "close", "Accept": "*/*"}
         if body:
             headers["Content-Type"] = "application/json"
+        sock.settimeout(_left(ends))
         connection.request(method, target, body=body or None, headers=headers)
-        connection.sock.settimeout(_left(ends))
         answer = connection.getresponse()
         kept = bytearray()
         while chunk := answer.readline(OUTPUT_LIMIT) if on_line else answer.read1(OUTPUT_LIMIT):
@@ -267,15 +268,17 @@ def http_exchange(
                 on_line(chunk)
             kept += chunk
             del kept[:-OUTPUT_LIMIT]
+            # A peer that sends a little now and then must not outlast the deadline.
             if answer.fp is not None:
-                _left(ends)
+                sock.settimeout(_left(ends))
         return HttpReply(answer.status, bytes(kept))
     except ConnectionRefusedError as error:
         raise NobodyListens(f"{url}: {_said(error)}") from error
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise HostFault(f"{url}: {_said(error)}") from error
     finally:
-        connection.close()
+        if connection:
+            connection.close()
 
 
 def tcp_exchange(

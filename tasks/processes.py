@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from tasks.host import Host, HostFault
 
+#: What is kept of a command line; some are as long as a book.
+SHOWN = 300
+
 _LIST = ("ps", "-e", "-ww", "-o", "pid=,ppid=,args=")
 
 
@@ -53,7 +56,7 @@ def find(host: Host, pattern: str) -> tuple[Process, ...]:
         if pid in spared or not re.search(pattern, command):
             continue
         if (started := start_time(host, pid)) is not None:
-            found.append(Process(pid, started, command))
+            found.append(Process(pid, started, command[:SHOWN]))
     return tuple(found)
 
 
