@@ -20,16 +20,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.lab.machines import AGENT, AUTOBOT, MachineDefinition, write_environment
+from deploy.lab import LabFault, faults, measure
+from deploy.lab.faults import Fault
+from deploy.lab.machines import AUTOBOT, MachineDefinition, write_environment
 from tasks.host import LocalHost, Ran
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
 FOLDERS = ("machines", "laid", "kept", "keys")
-
-
-class LabFault(Exception):
-    """The practice fleet could not do what was asked; the sentence says what and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +41,6 @@ class MachineStatus:
     cut: bool
     boots: int
     units: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class BootTime:
-    """What one machine needed for its last boot, measured by its own systemd."""
-
-    machine: str
-    boot_s: float  #: from being powered to its multi-user target
-    units: Mapping[str, float]  #: from a unit's start to active, for those that are active
 
 
 class Lab(abc.ABC):
@@ -170,8 +159,17 @@ class Lab(abc.ABC):
     def status(self) -> list[MachineStatus]:
         return [self._status(name) for name in self.machines]
 
-    def boot_times(self) -> list[BootTime]:
-        return [self._boot_time(name) for name in self.machines if self.power_of(name) != "off"]
+    def boot_times(self) -> list[measure.BootTime]:
+        """What each machine that is on needed for its last boot, by its own systemd's clock."""
+        return measure.boot_times(self)
+
+    def break_(self, kind: str, target: str = "") -> list[Fault]:
+        """Break a machine or a service; the kinds and targets are in `faults`."""
+        return faults.break_(self, kind, target)
+
+    def mend(self, target: str = "") -> list[Fault]:
+        """Undo what was broken, everywhere or at one target."""
+        return faults.mend(self, target)
 
     def down(self) -> None:
         """Remove the lab, also one that a killed run left half made."""
@@ -199,9 +197,8 @@ class Lab(abc.ABC):
         units: dict[str, str] = {}
         definition = self.machines[machine]
         if power == "running":
-            names = [*definition.units, AGENT]
-            said = self.inside(machine, ["systemctl", "is-active", "--", *names])
-            units = dict(zip(names, said.out.split(), strict=False))
+            said = self.inside(machine, ["systemctl", "is-active", "--", *definition.all_units])
+            units = dict(zip(definition.all_units, said.out.split(), strict=False))
         return MachineStatus(
             name=machine,
             address=self.address(machine),
@@ -211,28 +208,6 @@ class Lab(abc.ABC):
             boots=int(self.told(machine).get("boots", 0)),
             units=units,
         )
-
-    def _boot_time(self, machine: str) -> BootTime:
-        spawned = float(self.told(machine)["spawned"])
-        reached = self._clock(machine, "multi-user.target")["ActiveEnterTimestampMonotonic"]
-        units: dict[str, float] = {}
-        for unit in (*self.machines[machine].units, AGENT):
-            clock = self._clock(machine, unit)
-            began, active = (
-                clock["InactiveExitTimestampMonotonic"],
-                clock["ActiveEnterTimestampMonotonic"],
-            )
-            if active >= began > 0:
-                units[unit] = active - began
-        return BootTime(machine, reached - spawned if reached else float("nan"), units)
-
-    def _clock(self, machine: str, unit: str) -> dict[str, float]:
-        """The machine's clock is ours: CLOCK_MONOTONIC is the kernel's, in microseconds here."""
-        names = ["InactiveExitTimestampMonotonic", "ActiveEnterTimestampMonotonic"]
-        said = self.inside(machine, ["systemctl", "show", unit, f"--property={','.join(names)}"])
-        pairs = (line.partition("=") for line in said.out.splitlines())
-        found = {name: float(value or 0) / 1e6 for name, _, value in pairs}
-        return {name: found.get(name, 0.0) for name in names}
 
 
 def default_home() -> Path:

@@ -33,6 +33,10 @@ class MachineDefinition:
     #: For the machine's services (not its agent): ports, delays, models.
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def all_units(self) -> tuple[str, ...]:
+        return (*self.units, AGENT)
+
 
 AUTOBOT = (
     MachineDefinition(

@@ -180,15 +180,18 @@ class Machine:
         while self.beginning() and not self.pid() and time.monotonic() < ends:
             time.sleep(POLL)  # a start that was announced but has not spawned would outlive us
         pid, leader = self.pid(), self.leader()
-        self.link("down")  # first: a machine that loses power says no goodbye to its peers
-        for each in (pid, leader):
-            if each:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(each, signal.SIGKILL)
-        if pid and not gone(pid, KILL_SECONDS):
-            raise CannotPower(f"{self.name}: survived SIGKILL for {KILL_SECONDS:.0f} s", 3)
-        self.sweep()
-        self.tell(power="off", pid=0)
+        try:
+            # First: a machine that loses power says no goodbye to its peers.
+            self.link("down")
+        finally:
+            for each in (pid, leader):
+                if each:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(each, signal.SIGKILL)
+            if pid and not gone(pid, KILL_SECONDS):
+                raise CannotPower(f"{self.name}: survived SIGKILL for {KILL_SECONDS:.0f} s", 3)
+            self.sweep()
+            self.tell(power="off", pid=0)
 
     def sweep(self) -> None:
         """End what is left in the machine's control groups, and remove them."""

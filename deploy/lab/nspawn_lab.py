@@ -7,6 +7,7 @@ namespace outlives its boots, as a network card does; the bridge's namespace has
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import sys
@@ -14,8 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from deploy.lab import nspawn, rootfs
-from deploy.lab.lab import CHECKOUT, HERE, Lab, LabFault, remembered
+from deploy.lab import LabFault, nspawn, rootfs
+from deploy.lab.lab import CHECKOUT, HERE, Lab, remembered
 from deploy.lab.machines import NETWORK, MachineDefinition, Places, lay
 from tasks.host import LocalHost, Ran
 
@@ -202,7 +203,11 @@ class NspawnLab(Lab):
 
     def clear(self) -> None:
         for name in self.machines:
-            nspawn.Machine(self.home, name).kill()
+            # Its link may be gone already; what counts is that the machine is.
+            with contextlib.suppress(nspawn.CannotPower):
+                nspawn.Machine(self.home, name).kill()
+            if self.power_of(name) != "off":
+                raise LabFault(f"{name}: could not be ended, so the lab is left as it is")
         _remove_namespaces(self.plan["namespace"])
 
     def _drop_in(self, unit: str) -> str:
