@@ -1,0 +1,143 @@
+"""The practice fleet itself: it boots, breaks as told, and mends."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from deploy.lab import LabFault, faults
+from deploy.lab import lab as labs
+from deploy.lab.lab import Lab
+from tasks.host import LocalHost
+
+SERVICES = {
+    "redis": "redis-stack-server",
+    "ai": "ollama",
+    "npu": "npu-worker",
+    "browser": "playwright-server",
+    "frontend": "autobot-frontend",
+    "backend": "autobot-backend",
+}
+CURL = """
+import sys, urllib.request
+sys.stdout.write(urllib.request.urlopen(sys.argv[1], timeout=3).read().decode())
+"""
+
+
+@pytest.fixture(scope="module", params=labs.drivers())
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    if reason := labs.why_not(request.param):
+        pytest.skip(f"the {request.param} lab: {reason}")
+    made = labs.prepare(request.param, tmp_path_factory.mktemp(request.param))
+    made.power_all("start")
+    made.wait_booted()
+    for machine, unit in SERVICES.items():
+        started = made.inside(machine, ["systemctl", "start", "--", unit])
+        assert started.ok, started
+    yield made
+    made.down()
+
+
+def get(lab: Lab, url: str) -> str:
+    """The answer from where the coordinator stands, or an empty text."""
+    python = str(lab.plan["power"][0])
+    return LocalHost().run([*lab.prefix(), python, "-c", CURL, url], seconds=10).out
+
+
+def health(lab: Lab, machine: str, port: int, path: str = "/health") -> str:
+    return get(lab, f"http://{lab.address(machine)}:{port}{path}")
+
+
+def backend(lab: Lab) -> str:
+    answer = health(lab, "backend", 8001, "/api/health")
+    return str(json.loads(answer)["status"]) if answer else "silent"
+
+
+def unit(lab: Lab, machine: str) -> str:
+    return {each.name: each for each in lab.status()}[machine].units.get(SERVICES[machine], "")
+
+
+def eventually(what: Callable[[], object], wanted: object, seconds: float = 15) -> None:
+    ends = time.monotonic() + seconds
+    while (seen := what()) != wanted:
+        assert time.monotonic() < ends, f"still {seen!r} and not {wanted!r}"
+        time.sleep(0.1)
+
+
+def test_every_service_answers_at_the_seeds_address(lab: Lab) -> None:
+    assert backend(lab) == "healthy"
+    assert "<title>AutoBot" in health(lab, "frontend", 5173, "/")
+    assert json.loads(health(lab, "npu", 8081))["worker_id"]
+    assert "llama3.2:latest" in health(lab, "ai", 8080, "/api/tags")
+    assert "browser_connected" in health(lab, "browser", 3000)
+
+
+def test_boot_times_are_measured_by_the_machines_themselves(lab: Lab) -> None:
+    lab.wait_booted()
+    times = {each.machine: each for each in lab.boot_times()}
+    assert set(times) == set(SERVICES)
+    for machine, service in SERVICES.items():
+        assert (times[machine].boot_s or 0) > 0
+        assert times[machine].units[service] > 0
+
+
+def test_a_crashed_service_stays_down_until_it_is_mended(lab: Lab) -> None:
+    lab.break_("service-crash", "redis-stack-server")
+    eventually(lambda: unit(lab, "redis"), "failed")
+    eventually(lambda: backend(lab), "unhealthy")
+    lab.mend()
+    eventually(lambda: unit(lab, "redis"), "active")
+    eventually(lambda: backend(lab), "healthy")
+
+
+def test_a_hanging_service_is_active_and_silent(lab: Lab) -> None:
+    lab.break_("service-hang", "npu/npu-worker")
+    assert unit(lab, "npu") == "active"
+    assert health(lab, "npu", 8081) == ""
+    lab.mend("npu")
+    eventually(lambda: bool(health(lab, "npu", 8081)), True)
+
+
+def test_a_cut_cable_isolates_a_machine_that_goes_on_by_itself(lab: Lab) -> None:
+    lab.break_("network-cut", "frontend")
+    assert health(lab, "frontend", 5173) == ""
+    assert unit(lab, "frontend") == "active"
+    assert [each.name for each in lab.status() if each.cut] == ["frontend"]
+    lab.mend()
+    eventually(lambda: bool(health(lab, "frontend", 5173)), True)
+
+
+def test_what_the_machine_keeps_survives_power_loss_and_the_rest_does_not(lab: Lab) -> None:
+    lab.configure_agent("npu", {"NAME": 'a "quoted" $value'}, {"key": "secret"})
+    lab.break_("machine-off", "npu")
+    assert lab.power_of("npu") == "off"
+    assert health(lab, "npu", 8081) == ""
+    lab.mend()
+    lab.wait_booted(["npu"])
+    assert unit(lab, "npu") == "inactive"
+    assert lab.inside("npu", ["cat", lab.path_inside("npu", "key")]).out == "secret"
+    assert (lab.kept("npu") / "agent.env").stat().st_mode & 0o777 == 0o600
+    assert lab.inside("npu", ["systemctl", "start", "--", "npu-worker"]).ok
+
+
+def test_everything_down_takes_every_machine_down_and_mending_powers_all(lab: Lab) -> None:
+    lab.break_("everything-down")
+    assert {each.power for each in lab.status()} == {"off"}
+    assert faults.known(lab)
+    lab.mend()
+    assert {each.power for each in lab.status()} == {"running"}
+    assert faults.known(lab) == []
+
+
+@pytest.mark.parametrize("target", ["", "nowhere", "redis/ollama", "autobot-agent"])
+def test_a_target_that_is_not_one_service_lists_those_that_are(lab: Lab, target: str) -> None:
+    with pytest.raises(LabFault, match="redis/redis-stack-server|redis/autobot-agent"):
+        lab.break_("service-crash", target)
+
+
+def test_an_unknown_kind_of_fault_lists_the_known(lab: Lab) -> None:
+    with pytest.raises(LabFault, match="network-cut"):
+        lab.break_("meteor", "redis")
