@@ -82,7 +82,7 @@ class Coordinator:
         if key:
             run = self.store.run_for_key(key, run)
         incident = Incident(
-            id=f"inc-{run[:13]}",
+            id=f"inc-{run}",
             run=run,
             epoch=0,
             scenario=scenario,

@@ -100,7 +100,7 @@ def build(identity: Identity, broker_url: str, *, concurrency: int = 1) -> Celer
             raise StepEnded(f"{report.outcome}: {report.reason}")
 
     for name in catalog.operations():
-        app.task(obey, name=name, bind=True, throws=(StepEnded,), ignore_result=True)
+        app.task(obey, name=name, bind=True, shared=False, throws=(StepEnded,), ignore_result=True)
 
     @worker_process_init.connect(weak=False)
     def _warm_up(**_: Any) -> None:
