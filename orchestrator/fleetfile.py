@@ -1,0 +1,238 @@
+"""fleet.yaml: its shape, and the way from it to the core's Fleet and to what people need.
+
+What lives here: the pydantic shapes of the fleet file and the values built from them. What must
+not: checks across its parts (orchestrator/fleetcheck.py), runbooks, and any particular fleet.
+
+`{address}` and `{port}` in a service's check and settings stand for the machine's address
+and the service's port, so that each stands in the file once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, model_validator
+
+from orchestrator import catalog
+from orchestrator.core.fleet import Check, Fleet, Machine, Objectives, Service
+from orchestrator.schema import Duration, Line, Name, Port, Positive, Shape
+from tasks.contract import Json
+
+
+class Metric(StrEnum):
+    """What the watcher measures and compares with thresholds."""
+
+    RESPONSE_SECONDS = "response_seconds"
+    MEMORY_PERCENT = "memory_percent"
+    CONNECTED_CLIENTS = "connected_clients"
+    CPU_PERCENT = "cpu_percent"
+    DISK_PERCENT = "disk_percent"
+
+
+class ObjectiveShape(Shape):
+    target: Positive
+    maximum: Positive
+
+    @model_validator(mode="after")
+    def ordered(self) -> ObjectiveShape:
+        if self.target > self.maximum:
+            raise ValueError("the target is above the maximum; aim at less than what is accepted")
+        return self
+
+
+class ObjectivesShape(Shape):
+    rto: ObjectiveShape
+    rpo: ObjectiveShape
+
+
+class SshShape(Shape):
+    user: Line
+    key: Line
+    port: Port = 22
+
+
+class HypervisorShape(Shape):
+    driver: Name
+    at: Line
+
+
+class MachineShape(Shape):
+    address: Line
+    role: str = ""
+    vm: Line | None = None
+    hypervisor: Name | None = None
+    ssh: SshShape | None = None
+    settings: dict[Line, Json] = Field(default_factory=dict)
+
+
+class CheckShape(Shape):
+    """A probe; the other keys are its arguments, which the probe itself judges."""
+
+    model_config = ConfigDict(extra="allow")
+    probe: Line
+
+    @property
+    def arguments(self) -> dict[str, Json]:
+        return dict(self.model_extra or {})
+
+
+class ServiceShape(Shape):
+    machine: Name
+    unit: Line
+    check: CheckShape
+    port: Port | None = None
+    depends_on: list[Name] = Field(default_factory=list)
+    optional: bool = False
+    start_seconds: Positive = 60.0
+    settings: dict[Line, Json] = Field(default_factory=dict)
+
+
+class ContactShape(Shape):
+    role: Line
+    after: Duration
+    reach: Line | None = None
+
+
+class ThresholdShape(Shape):
+    warning: Positive
+    critical: Positive
+
+    @model_validator(mode="after")
+    def ordered(self) -> ThresholdShape:
+        if self.warning >= self.critical:
+            raise ValueError("the warning is not below the critical value; warn before it is late")
+        return self
+
+
+Thresholds = dict[Annotated[Metric, Field(strict=False)], ThresholdShape]
+
+
+class ThresholdsShape(Shape):
+    services: dict[Name, Thresholds] = Field(default_factory=dict)
+    machines: Thresholds = Field(default_factory=dict)
+
+
+class FleetShape(Shape):
+    fleet: Name
+    control: Name
+    objectives: ObjectivesShape
+    ssh: SshShape
+    contacts: list[ContactShape]
+    hypervisors: dict[Name, HypervisorShape] = Field(default_factory=dict)
+    machines: dict[Name, MachineShape] = Field(min_length=1)
+    services: dict[Name, ServiceShape] = Field(min_length=1)
+    thresholds: ThresholdsShape = Field(default_factory=ThresholdsShape)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a machine is reached over SSH."""
+
+    user: str
+    key: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Who is called, how, and how long after the start. `reach` is None until configured."""
+
+    role: str
+    after_s: float
+    reach: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """From which value on a metric is a warning, and critical. `service` is None for machines."""
+
+    service: str | None
+    metric: Metric
+    warning: float
+    critical: float
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """A fleet file's content: the Fleet, and what only people and other parts need."""
+
+    fleet: Fleet
+    contacts: tuple[Contact, ...]
+    access: Mapping[str, Access]
+    thresholds: tuple[Threshold, ...]
+    roles: Mapping[str, str]  #: what each machine is for
+
+
+def build(shape: FleetShape) -> Inventory:
+    """The values of a file that was found without fault."""
+    machines = {
+        name: machine(name, each, shape.hypervisors) for name, each in shape.machines.items()
+    }
+    services = {
+        name: service(name, each, shape.machines[each.machine])
+        for name, each in shape.services.items()
+    }
+    rto, rpo = shape.objectives.rto, shape.objectives.rpo
+    objectives = Objectives(rto.target, rto.maximum, rpo.target, rpo.maximum)
+    ssh = {name: each.ssh or shape.ssh for name, each in shape.machines.items()}
+    return Inventory(
+        Fleet(shape.fleet, shape.control, machines, services, objectives),
+        tuple(Contact(each.role, each.after, each.reach) for each in shape.contacts),
+        {name: Access(each.user, each.key, each.port) for name, each in ssh.items()},
+        tuple(_thresholds(shape.thresholds)),
+        {name: each.role for name, each in shape.machines.items()},
+    )
+
+
+def machine(name: str, shape: MachineShape, hypervisors: Mapping[str, HypervisorShape]) -> Machine:
+    settings = dict(shape.settings)
+    if shape.vm and shape.hypervisor:
+        hypervisor = hypervisors[shape.hypervisor]
+        settings |= {"vm": shape.vm, "hypervisor": hypervisor.driver, "at": hypervisor.at}
+    return Machine(name, shape.address, settings)
+
+
+def service(name: str, shape: ServiceShape, on: MachineShape) -> Service:
+    """The service; its check takes by name, as a step does, what is not given in the check."""
+    around: dict[str, Json] = {"address": on.address}
+    if shape.port is not None:
+        around["port"] = shape.port
+    settings = _filled(shape.settings, around)
+    given = {**around, **settings}
+    wanted = catalog.probe_arguments(shape.check.probe)
+    arguments = {key: given[key] for key in wanted if key in given}
+    arguments |= _filled(shape.check.arguments, around)
+    return Service(
+        name,
+        shape.machine,
+        shape.unit,
+        Check(shape.check.probe, arguments),
+        tuple(shape.depends_on),
+        shape.optional,
+        shape.start_seconds,
+        {key: each for key, each in given.items() if key != "address"},
+    )
+
+
+def _filled(value: Json, around: Mapping[str, Json]) -> Json:
+    """The value with `{address}` and `{port}` filled in, wherever they stand in it."""
+    if isinstance(value, str):
+        for name, given in around.items():
+            value = value.replace(f"{{{name}}}", str(given))
+        return value
+    if isinstance(value, dict):
+        return {key: _filled(each, around) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_filled(each, around) for each in value]
+    return value
+
+
+def _thresholds(shape: ThresholdsShape) -> Iterator[Threshold]:
+    for service_name, each in shape.services.items():
+        for metric, limit in each.items():
+            yield Threshold(service_name, metric, limit.warning, limit.critical)
+    for metric, limit in shape.machines.items():
+        yield Threshold(None, metric, limit.warning, limit.critical)
