@@ -114,7 +114,8 @@ def broker(kind: str, directory: Path) -> Iterator[Broker]:
     home = directory / kind
     home.mkdir()
     if kind == "valkey":
-        argv, environment = valkey_argv(home, port), {}
+        environment: dict[str, str] = {}
+        argv = valkey_argv(home, port)
         url = f"redis://127.0.0.1:{port}/0"
     else:
         argv, environment = rabbitmq(home, port)

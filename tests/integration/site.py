@@ -10,6 +10,7 @@ from pathlib import Path
 
 from celery.contrib.testing.worker import start_worker
 
+from orchestrator.catalog import TaskCatalog
 from orchestrator.coordinator import Coordinator, Protected
 from orchestrator.core.fleet import (
     Check,
@@ -23,7 +24,6 @@ from orchestrator.core.fleet import (
 )
 from orchestrator.core.incident import ENDED, Incident
 from orchestrator.core.plan import Plan, compile_plan
-from orchestrator.catalog import TaskCatalog
 from orchestrator.lookout import Lookout
 from orchestrator.store import open_store
 from tasks import catalog
