@@ -38,7 +38,7 @@ PLACES = Places(
 #: Made anew on every boot. Redis's configuration is a copy, because a restore may rewrite it.
 TMPFILES = (
     "C /etc/redis-stack.conf 0640 redis redis - /opt/lab/laid/redis-stack.conf\n"
-    "w+ /etc/hosts - - - - 127.0.1.1 {name}\\n\n"
+    "f+ /etc/hosts 0644 - - - 127.0.0.1 localhost\\n127.0.1.1 {name}\\n\n"
 )
 
 
@@ -177,7 +177,7 @@ class NspawnLab(Lab):
         if not leader:
             raise LabFault(f"{machine}: is off")
         enter = ["nsenter", "--target", str(leader), "--mount", "--pid", "--net", "--uts", "--ipc"]
-        return LocalHost().run([*enter, "--root", "--wd=/", "--", *argv], seconds=seconds)
+        return LocalHost().run([*enter, "--", *argv], seconds=seconds)
 
     def cut(self, machine: str) -> None:
         (self.home / "machines" / f"{self._known(machine)}.cut").touch()
