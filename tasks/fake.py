@@ -139,7 +139,7 @@ class FakeHost:
 
 
 class DryRunHost:
-    """Does nothing, answers that it went well and that there is nothing, and writes down."""
+    """Does nothing, answers that it went well and said nothing, and writes down."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -157,7 +157,7 @@ class DryRunHost:
 
     def read(self, path: str, *, last: int = OUTPUT_LIMIT) -> str | None:
         self.asked.append(f"read {path}")
-        return None
+        return f"<the content of {path}>"
 
     def write(self, path: str, content: bytes, *, mode: int = 0o644) -> None:
         self.asked.append(said_write(path, content))
@@ -195,8 +195,10 @@ class DryRunHost:
 
 def commands(operation: Operation[Any, Any], arguments: Mapping[str, Json]) -> tuple[str, ...]:
     """What the operation would do to a machine, or what it looks at when it only looks."""
-    host = DryRunHost()
     bound = read_arguments(operation.arguments, arguments)
+    if operation.in_plan:
+        return operation.in_plan(bound)
+    host = DryRunHost()
     try:
         if operation.only_looks:
             operation.look(host, bound)

@@ -101,6 +101,8 @@ class Operation(Generic[A, S]):
     #: What to read before acting where that is less than `look` reads: asking a hung service
     #: how it feels costs its whole timeout and decides nothing about restarting it.
     look_before: Callable[[Host, A], S] | None = None
+    #: What a plan shows instead of a dry run, where the commands depend on what is found.
+    in_plan: Callable[[A], tuple[str, ...]] | None = None
     from_control: bool = False  #: runs at the control machine's agent: the target may be off
 
 
@@ -125,6 +127,7 @@ def only_look(
     *,
     seconds: float,
     decide: Callable[[A, S], Act | Leave | Refuse] = lambda _arguments, _seen: Act(),
+    in_plan: Callable[[A], tuple[str, ...]] | None = None,
     from_control: bool = False,
 ) -> Operation[A, S]:
     """An operation that changes nothing: it looks until what it sees satisfies `judge`."""
@@ -139,6 +142,7 @@ def only_look(
         judge=lambda bound, _before, now: judge(bound, now),
         seconds=seconds,
         only_looks=True,
+        in_plan=in_plan,
         from_control=from_control,
     )
 

@@ -74,6 +74,13 @@ def judge(_wanted: Arguments, before: Seen, now: Seen) -> Met | Unmet:
     return Met(f"{len(before.names)} processes have ended{since}", "\n".join(before.lines))
 
 
+def in_plan(wanted: Arguments) -> tuple[str, ...]:
+    return (
+        f"kill -s TERM of every process that matches {wanted.process!r}",
+        f"kill -s KILL of those that are left after {wanted.stop_seconds:.0f} s",
+    )
+
+
 stop = Operation(
     "process.stop",
     "End stray processes that match a pattern",
@@ -84,4 +91,5 @@ stop = Operation(
     act,
     judge,
     seconds=60,
+    in_plan=in_plan,
 )
