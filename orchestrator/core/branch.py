@@ -280,10 +280,9 @@ def _records(
     return records
 
 
-def _publish(
-    incident: Incident, rung: int, wave: int, branch: int, records: Sequence[StepRecord]
-) -> Publish:
-    orders = tuple(
+def orders_for(incident: Incident, records: Sequence[StepRecord]) -> tuple[WorkOrder, ...]:
+    """The orders of these attempts, not signed yet."""
+    return tuple(
         WorkOrder(
             incident=incident.id,
             run=incident.run,
@@ -301,4 +300,9 @@ def _publish(
         )
         for each in records
     )
-    return Publish(rung, wave, branch, orders)
+
+
+def _publish(
+    incident: Incident, rung: int, wave: int, branch: int, records: Sequence[StepRecord]
+) -> Publish:
+    return Publish(rung, wave, branch, orders_for(incident, records))

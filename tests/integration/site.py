@@ -12,6 +12,7 @@ from celery.contrib.testing.worker import start_worker
 
 from orchestrator.catalog import TaskCatalog
 from orchestrator.coordinator import Coordinator, Protected
+from orchestrator.core import branch
 from orchestrator.core.fleet import (
     Check,
     Fleet,
@@ -27,7 +28,7 @@ from orchestrator.core.plan import Plan, compile_plan
 from orchestrator.lookout import Lookout
 from orchestrator.store import open_store
 from tasks import catalog
-from tasks.contract import new_keys, private_key, public_key
+from tasks.contract import WorkOrder, new_keys, private_key, public_key
 from tasks.host import LocalHost
 from tests.integration import rig
 from workers.broker import COORDINATOR_QUEUE, make_app
@@ -62,8 +63,9 @@ class Site:
         assert isinstance(compiled, Plan), compiled
         return compiled
 
-    def coordinator(self, plans: Mapping[str, Plan]) -> Coordinator:
-        """A coordinator that consumes its queue in threads of this process."""
+    def coordinator(self, plans: Mapping[str, Plan], stack: ExitStack | None = None) -> Coordinator:
+        """A coordinator that consumes its queue in threads of this process, until `stack` ends."""
+        stack = stack or self.stack
         app = make_app(self.broker.url, consumer=COORDINATOR_QUEUE)
         agents = {name: public_key(pair[1]) for name, pair in self.keys.items()}
         self.publisher = ChainPublisher(app, private_key(self.keys["coordinator"][0]))
@@ -75,12 +77,12 @@ class Site:
             time.time,
         )
         register(app, made)
-        self.stack.enter_context(
+        stack.enter_context(
             start_worker(app, pool="threads", concurrency=4, perform_ping_check=False)
         )
         ticker = Ticker(made.tick)
         ticker.start()
-        self.stack.callback(ticker.stop)
+        stack.callback(ticker.stop)
         return made
 
     def start_agent(self, machine: str) -> rig.Process:
@@ -122,3 +124,8 @@ class Site:
         stored = self.store.load(run)
         assert stored is not None
         return stored.incident
+
+    def orders(self, incident: Incident) -> tuple[WorkOrder, ...]:
+        """The orders of the incident's first publishing, made again from its records."""
+        rung = [each for each in incident.steps if each.attempt == 1]
+        return branch.orders_for(incident, rung)
