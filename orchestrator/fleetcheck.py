@@ -19,6 +19,7 @@ from orchestrator import catalog
 from orchestrator.core.graph import waves
 from orchestrator.core.plan import Fault
 from orchestrator.fleetfile import (
+    COORDINATOR,
     FleetShape,
     HypervisorShape,
     Inventory,
@@ -99,6 +100,12 @@ def _sound(section: Json, model: type[M]) -> dict[str, M]:
 
 def _control(parts: _Parts) -> Iterator[Fault]:
     yield from parts.unknown("machines", "machine", parts.content.get("control"), ("control",))
+
+
+def _reserved(parts: _Parts) -> Iterator[Fault]:
+    if COORDINATOR in parts.names("machines"):
+        message = "is the name of the coordinator's own key; give the machine another name"
+        yield parts.document.fault(("machines", COORDINATOR), message)
 
 
 def _addresses(parts: _Parts) -> Iterator[Fault]:
@@ -195,6 +202,7 @@ def _thresholds(parts: _Parts) -> Iterator[Fault]:
 
 _CHECKS: tuple[Callable[[_Parts], Iterator[Fault]], ...] = (
     _control,
+    _reserved,
     _addresses,
     _vms,
     _references,

@@ -21,6 +21,9 @@ from orchestrator.core.fleet import Check, Fleet, Machine, Objectives, Service
 from orchestrator.schema import Duration, Line, Name, Port, Positive, Shape
 from tasks.contract import Json
 
+#: The name under which the coordinator's own key is kept, so no machine may have it.
+COORDINATOR = "coordinator"
+
 
 class Metric(StrEnum):
     """What the watcher measures and compares with thresholds."""
