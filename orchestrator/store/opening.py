@@ -6,6 +6,8 @@ connection. What must not: statements of the store's contract (sql.py).
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ class StoreRefused(Exception):
 
 def open_store(url: str) -> Store:
     """The store behind a URL, migrated. StoreRefused and StoreUnavailable say what is wrong."""
-    engine = _engine(url)
+    engine = engine_for(url)
     shown = engine.url.render_as_string(hide_password=True)
     writes = engine.execution_options(begin="BEGIN IMMEDIATE")
     # A run and its steps are two selects; in PostgreSQL only this makes them one picture.
@@ -54,7 +56,8 @@ def open_store(url: str) -> Store:
     return SqlStore(reads, writes)
 
 
-def _engine(text: str) -> sa.Engine:
+def engine_for(text: str) -> sa.Engine:
+    """How a database is spoken to; nothing is reached yet."""
     try:
         url = sa.make_url(text)
     except ArgumentError:
@@ -79,7 +82,7 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     def prepare(connection: Any, _record: object) -> None:
         # The driver would begin a transaction by itself, and later than we mean it.
         connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode=WAL")
+        _use_wal(connection)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
 
@@ -89,6 +92,20 @@ def _sqlite(url: sa.URL) -> sa.Engine:
         connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
 
     return engine
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """A new file's first switch to WAL does not wait for others who do the same; we do."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _postgresql(url: sa.URL) -> sa.Engine:
