@@ -48,10 +48,14 @@ class Hypervisor(Protocol):
       left as it is, with a HypervisorFault that says so;
     - calls for different machines may run at the same time; two starts of one machine
       power it once;
+    - `boot` names the present or last power-up of the machine: it differs after every start,
+      and only then, so that a restart can be told from a machine that was never off;
     - a name that the hypervisor does not know is a HypervisorFault without retry.
     """
 
     def state(self, vm: str, *, seconds: float = 10) -> Power: ...
+
+    def boot(self, vm: str, *, seconds: float = 10) -> str: ...
 
     def start(self, vm: str, *, seconds: float = 60) -> None: ...
 

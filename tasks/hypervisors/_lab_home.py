@@ -36,6 +36,11 @@ class LabHome:
             return Power.STARTING
         return Power.OFF
 
+    def boot(self, vm: str, *, seconds: float = 10) -> str:  # noqa: ARG002 (only reads files)
+        name, _ = self._find(vm, self._lab())
+        written = self.host.read(f"{self.home}/machines/{name}.json")
+        return "" if written is None else str(json.loads(written)["boots"])
+
     def start(self, vm: str, *, seconds: float = 60) -> None:
         self._power("start", vm, seconds)
 

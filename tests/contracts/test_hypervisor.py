@@ -62,6 +62,16 @@ def test_a_start_powers_the_machine_and_a_second_one_changes_nothing(off: Rig) -
     assert off.boots(VM) == boots
 
 
+def test_the_boot_changes_with_every_start_and_only_then(running: Rig) -> None:
+    first = running.hypervisor.boot(VM)
+    running.hypervisor.start(VM)
+    assert running.hypervisor.boot(VM) == first
+    running.hypervisor.stop(VM, hard=True)
+    assert running.hypervisor.boot(VM) == first
+    running.hypervisor.start(VM)
+    assert running.hypervisor.boot(VM) not in ("", first)
+
+
 def test_two_starts_at_once_power_the_machine_once(off: Rig) -> None:
     boots = off.boots(VM)
     starts = [threading.Thread(target=off.hypervisor.start, args=(VM,)) for _ in range(3)]
