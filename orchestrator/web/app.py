@@ -1,0 +1,52 @@
+"""The coordinator's web app: the HTTP API under /api/v1, health of the process, metrics, docs.
+
+What lives here: putting the parts together. What must not: routes and decisions. The app shares
+its process with the coordinator, whose methods any thread may call.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+
+from orchestrator.config import Configuration
+from orchestrator.coordinator import Coordinator
+from orchestrator.web import docspage, events, looking, problems, runs
+from orchestrator.web.access import Tokens
+from orchestrator.web.bounds import BodyLimit
+from orchestrator.web.desk import Desk, Ready
+from orchestrator.web.status import StatusBoard
+
+ABOUT = (
+    "Brings a fleet of machines back after a failure, in the right order, and proves it. "
+    "Send a bearer token with each request; errors are problem details (RFC 9457); times are "
+    "RFC 3339 in UTC, durations seconds."
+)
+
+
+def make_web(
+    coordinator: Coordinator, configuration: Configuration, tokens: Tokens, *, ready: Ready
+) -> FastAPI:
+    """The app. `ready` gives complaints about store and broker; none means ready."""
+    app = FastAPI(
+        title="AutoBot DR",
+        version=version("autobot-dr"),
+        description=ABOUT,
+        docs_url=None,
+        redoc_url=None,
+    )
+    protected = coordinator.protected
+    board = StatusBoard(protected.fleet, coordinator.lookout, coordinator.now)
+    app.state.desk = Desk(coordinator, configuration, tokens, board, ready)
+    for part in (runs, looking, events):
+        app.include_router(part.router)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(docspage.page(app.openapi()))
+
+    problems.install(app)
+    app.add_middleware(BodyLimit)
+    return app

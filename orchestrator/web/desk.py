@@ -1,0 +1,70 @@
+"""What every route needs at hand, and the check of who is asking.
+
+What lives here: the desk (coordinator, tokens, status board) and the role dependencies. What
+must not: routes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from orchestrator.config import Configuration
+from orchestrator.coordinator import Coordinator
+from orchestrator.core.incident import Incident
+from orchestrator.web.access import Caller, Role, Tokens, caller_of
+from orchestrator.web.problems import Problem
+from orchestrator.web.status import StatusBoard
+
+#: Complaints about what the coordinator needs (store, broker); none means ready.
+Ready = Callable[[], list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """One per app."""
+
+    coordinator: Coordinator
+    configuration: Configuration
+    tokens: Tokens
+    board: StatusBoard
+    ready: Ready
+
+
+async def desk_of(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+AtDesk = Annotated[Desk, Depends(desk_of)]
+
+
+def _caller_with(role: Role) -> Callable[..., object]:
+    # Asynchronous, because FastAPI would take a thread for each plain dependency.
+    async def authenticated(request: Request, desk: AtDesk) -> Caller:
+        caller = caller_of(desk.tokens, request.headers.get("authorization"))
+        if caller is None:
+            detail = "no valid bearer token came with the request; `autobot-dr init` writes one"
+            raise Problem(401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
+        if not caller.role.includes(role):
+            detail = f"{caller.name} is {caller.role}; this needs a token of role {role}"
+            raise Problem(403, "forbidden", detail)
+        return caller
+
+    return authenticated
+
+
+Viewer = Annotated[Caller, Depends(_caller_with(Role.VIEWER))]
+Operator = Annotated[Caller, Depends(_caller_with(Role.OPERATOR))]
+
+
+def the_run(desk: Desk, run: str) -> Incident:
+    """The run of this id, or the problem that there is none."""
+    stored = desk.coordinator.store.load(run)
+    if stored is None:
+        detail = f"there is no run {run!r}; `autobot-dr run list` shows those there are"
+        raise Problem(404, "unknown-run", detail)
+    return stored.incident

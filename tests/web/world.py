@@ -1,0 +1,191 @@
+"""A coordinator over the in-memory store, its web app on a real port, and a publisher that keeps.
+
+The services' checks ask real loopback ports. Agents are played by `World.report`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import uvicorn
+
+from orchestrator.catalog import TaskCatalog
+from orchestrator.config import Configuration
+from orchestrator.coordinator import Coordinator, Protected
+from orchestrator.core.events import Publish
+from orchestrator.core.fleet import (
+    Approval,
+    Check,
+    Fleet,
+    Machine,
+    Objectives,
+    Rung,
+    Scenario,
+    Service,
+    StepTemplate,
+)
+from orchestrator.core.incident import Incident
+from orchestrator.core.plan import Plan, compile_plan
+from orchestrator.fleetfile import Inventory
+from orchestrator.lookout import Lookout
+from orchestrator.ports import PublishFailed
+from orchestrator.store import MemoryStore
+from orchestrator.web.access import Caller, Role
+from orchestrator.web.app import make_web
+from tasks import catalog
+from tasks.contract import Outcome, WorkOrder, WorkReport, new_keys, private_key, public_key, sign
+from tasks.host import LocalHost
+
+TOKENS = {role: f"the-token-of-{role}" for role in Role}
+
+
+class KeepingPublisher:
+    """A Publisher that keeps what it is given; `away` makes it a broker that is not there."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[str, Publish]] = []
+        self.away = False
+
+    def publish(self, incident: Incident, effect: Publish) -> None:
+        if self.away:
+            raise PublishFailed("the broker did not take the chain: connection refused")
+        self.published.append((incident.run, effect))
+
+
+def _scenario(name: str, approval: Approval) -> Scenario:
+    restart = Rung("restart the service", (StepTemplate("service.restart", "app"),), approval)
+    return Scenario(name, f"{name} it", "users wait", ("it hangs",), ("app",), (restart,), (1, 9))
+
+
+class World:
+    """Machine `one` with a service that answers, machine `two` with one that does not."""
+
+    def __init__(self, good: int, bad: int) -> None:
+        self.keys = {name: new_keys() for name in ("one", "two")}
+        self.fleet = self._fleet(good, bad)
+        scenarios = {
+            each.name: each
+            for each in (_scenario("restart", Approval.AUTO), _scenario("asked", Approval.ASK))
+        }
+        plans: dict[str, Plan] = {}
+        for name, scenario in scenarios.items():
+            plan = compile_plan(scenario, self.fleet, TaskCatalog())
+            assert isinstance(plan, Plan), plan
+            plans[name] = plan
+        roles = {"one": "the front", "two": "the side"}
+        self.configuration = Configuration(
+            Inventory(self.fleet, (), {}, (), roles), scenarios, plans, ()
+        )
+        agents = {name: public_key(pair[1]) for name, pair in self.keys.items()}
+        self.store, self.publisher = MemoryStore(), KeepingPublisher()
+        self.coordinator = Coordinator(
+            Protected(self.fleet, scenarios, plans, agents),
+            self.store,
+            self.publisher,
+            Lookout(LocalHost(), catalog.probes()),
+            time.time,
+        )
+        self.complaints: list[str] = []
+
+    def _fleet(self, good: int, bad: int) -> Fleet:
+        ports = {"app": ("one", good), "extra": ("two", bad)}
+        services = {
+            name: Service(
+                name,
+                machine,
+                f"{name}.service",
+                Check("tcp", {"address": "127.0.0.1", "port": port}),
+                optional=name == "extra",
+                start_seconds=2,
+            )
+            for name, (machine, port) in ports.items()
+        }
+        machines = {name: Machine(name, "127.0.0.1") for name in ("one", "two")}
+        return Fleet("small", "one", machines, services, Objectives(60, 120, 60, 120))
+
+    def orders(self) -> list[WorkOrder]:
+        return [order for _, effect in self.publisher.published for order in effect.orders]
+
+    def report(self, order: WorkOrder, outcome: Outcome, reason: str) -> None:
+        """What the order's agent would say, signed by it."""
+        now = time.time()
+        said = WorkReport(
+            order=order.id,
+            incident=order.incident,
+            run=order.run,
+            epoch=order.epoch,
+            rung=order.rung,
+            step=order.step,
+            attempt=order.attempt,
+            agent=order.agent,
+            outcome=outcome,
+            reason=reason,
+            detail="",
+            started_at=now - 0.5,
+            ended_at=now,
+        )
+        self.coordinator.report(sign(said, private_key(self.keys[order.agent][0])))
+
+    def carry_on(self) -> None:
+        """Every order so far is done, and the coordinator looks from outside."""
+        for run, effect in list(self.publisher.published):
+            for order in effect.orders:
+                self.report(order, Outcome.DONE, "active since a moment ago")
+            self.coordinator.check(run, effect.rung, effect.wave, effect.branch)
+
+
+@contextmanager
+def a_world() -> Iterator[World]:
+    with socket.create_server(("127.0.0.1", 0)) as good, socket.socket() as bad:
+        # Bound and not listening: nobody else takes the port, and nobody answers at it.
+        bad.bind(("127.0.0.1", 0))
+        yield World(good.getsockname()[1], bad.getsockname()[1])
+
+
+@contextmanager
+def serving(world: World) -> Iterator[str]:
+    """The world's app at a real port; gives its URL."""
+    tokens = {
+        hashlib.sha256(token.encode()).hexdigest(): Caller(role.value, role)
+        for role, token in TOKENS.items()
+    }
+    app = make_web(world.coordinator, world.configuration, tokens, ready=lambda: world.complaints)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
+        )
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(timeout=10)
+
+
+class Api:
+    """A caller of the API with the token of one role, or with none."""
+
+    def __init__(self, url: str, role: Role | None) -> None:
+        headers = {"Authorization": f"Bearer {TOKENS[role]}"} if role else {}
+        self.http = httpx.Client(base_url=url, headers=headers, trust_env=False)
+
+    def get(self, path: str, **more: Any) -> httpx.Response:
+        return self.http.get(path, **more)
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None, **more: Any) -> httpx.Response:
+        return self.http.post(path, json=body, **more)
+
+    def start(self, scenario: str = "restart", key: str = "") -> dict[str, Any]:
+        headers = {"Idempotency-Key": key} if key else {}
+        answer = self.post("/api/v1/runs", {"scenario": scenario}, headers=headers)
+        assert answer.status_code in (200, 201), answer.text
+        found: dict[str, Any] = answer.json()
+        return found
