@@ -157,17 +157,24 @@ def serving(world: World) -> Iterator[str]:
         for role, token in TOKENS.items()
     }
     app = make_web(world.coordinator, world.configuration, tokens, ready=lambda: world.complaints)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
-        )
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(timeout=10)
+    # By port and not by a socket of ours: asyncio sets TCP_NODELAY only on those it makes itself,
+    # and without it each answer waits 40 ms for an acknowledgement.
+    server = uvicorn.Server(
+        uvicorn.Config(app, "127.0.0.1", 0, log_level="warning", timeout_graceful_shutdown=1)
+    )
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        ends = time.monotonic() + 20
+        while not server.started:
+            assert thread.is_alive(), "the web server did not start"
+            assert time.monotonic() < ends, "the web server did not start in time"
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
 
 
 class Api:
