@@ -86,6 +86,7 @@ _EXPECTED = {
     "dict_type": "a mapping",
     "model_type": "a mapping",
 }
+_END = {"too_short": "least", "too_long": "most"}
 
 
 def faults_of(document: Document, model: type[BaseModel], error: ValidationError) -> list[Fault]:
@@ -105,6 +106,10 @@ def _sentence(model: type[BaseModel], place: Place, error: ErrorDetails) -> str:
         return f"is not a key here (known: {', '.join(_known(model, place[:-1]))})"
     if kind == "value_error":
         return str(error["ctx"]["error"])
+    if kind in ("too_short", "too_long"):
+        context = error["ctx"]
+        wanted = context.get("min_length") or context["max_length"]
+        return f"must have {wanted} at the {_END[kind]}, not {context['actual_length']}"
     wanted = _EXPECTED.get(kind)
     if wanted is None:
         return f"{_lowered(error['msg'])}, not {_short(given)}"

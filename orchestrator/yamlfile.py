@@ -37,6 +37,17 @@ def written(place: Place) -> str:
     return text.removeprefix(".")
 
 
+def _fault(name: str, line: int | None, place: Place, message: str) -> Fault:
+    where = name if line is None else f"{name} line {line}"
+    where = f"{where}, {written(place)}" if place else where
+    return Fault(_harmless(where), _harmless(message))
+
+
+def _harmless(text: str) -> str:
+    """What a file holds must not break the line, or steer the terminal, that it is shown on."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """What a file says. `name` is how faults call the file."""
@@ -50,9 +61,7 @@ class Document:
         near = place
         while near and near not in self.lines:
             near = near[:-1]
-        line = self.lines.get(near)
-        where = self.name if line is None else f"{self.name} line {line}"
-        return Fault(f"{where}, {written(place)}" if place else where, message)
+        return _fault(self.name, self.lines.get(near), place, message)
 
 
 def read_document(path: Path) -> Document | tuple[Fault, ...]:
@@ -116,8 +125,7 @@ class _Reader:
         self.lines: dict[Place, int] = {}
 
     def at(self, line: int, message: str, place: Place = ()) -> Fault:
-        where = f"{self.name} line {line}"
-        return Fault(f"{where}, {written(place)}" if place else where, message)
+        return _fault(self.name, line, place, message)
 
     def document(self, events: Iterator[Any]) -> Json:
         content: Json = None
