@@ -101,6 +101,8 @@ class Operation(Generic[A, S]):
     #: What to read before acting where that is less than `look` reads: asking a hung service
     #: how it feels costs its whole timeout and decides nothing about restarting it.
     look_before: Callable[[Host, A], S] | None = None
+    #: It is only there to be read by people: what it cannot learn must not stop a recovery.
+    diagnosis: bool = False
     #: What a plan shows instead of a dry run, where the commands depend on what is found.
     in_plan: Callable[[A], tuple[str, ...]] | None = None
     from_control: bool = False  #: runs at the control machine's agent: the target may be off
@@ -128,6 +130,7 @@ def only_look(
     seconds: float,
     decide: Callable[[A, S], Act | Leave | Refuse] = lambda _arguments, _seen: Act(),
     in_plan: Callable[[A], tuple[str, ...]] | None = None,
+    diagnosis: bool = False,
     from_control: bool = False,
 ) -> Operation[A, S]:
     """An operation that changes nothing: it looks until what it sees satisfies `judge`."""
@@ -142,6 +145,7 @@ def only_look(
         judge=lambda bound, _before, now: judge(bound, now),
         seconds=seconds,
         only_looks=True,
+        diagnosis=diagnosis,
         in_plan=in_plan,
         from_control=from_control,
     )
@@ -224,6 +228,8 @@ def _await(
                 return settled
             finding = operation.judge(bound, now if before is None else before, now)
         except HostFault as error:
+            if operation.diagnosis:
+                return Result(Outcome.UNCHANGED, f"nothing was learned: {error}")
             finding, fault = Unmet(f"could not look: {error}"), str(error)
         if isinstance(finding, Met):
             return Result(Outcome.DONE, finding.reason, finding.detail)

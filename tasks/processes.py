@@ -34,6 +34,10 @@ def fault(pattern: str) -> str:
     return ""
 
 
+def count(number: int) -> str:
+    return "1 process" if number == 1 else f"{number} processes"
+
+
 def find(host: Host, pattern: str) -> tuple[Process, ...]:
     """The processes that match, without init, the one that asks and its ancestors."""
     ran = host.run(_LIST, seconds=10)

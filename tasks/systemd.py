@@ -19,7 +19,7 @@ ALIVE_AFTER = 1.0
 #: For systemctl's own answers, which take milliseconds while systemd is well.
 ANSWER_SECONDS = 10.0
 
-_PROPERTIES = (
+PROPERTIES = (
     "LoadState",
     "UnitFileState",
     "ActiveState",
@@ -62,7 +62,7 @@ class Unit:
 def show(host: Host, unit: str) -> Unit:
     """One look. Raises HostFault when systemd cannot be asked."""
     ran = host.run(
-        ("systemctl", "show", f"--property={','.join(_PROPERTIES)}", "--", unit),
+        ("systemctl", "show", f"--property={','.join(PROPERTIES)}", "--", unit),
         seconds=ANSWER_SECONDS,
     )
     said = dict(line.partition("=")[::2] for line in ran.out.splitlines())

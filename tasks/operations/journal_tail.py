@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.host import Host
-from tasks.operation import Met, Unmet, only_look
+from tasks.host import Host, HostFault
+from tasks.operation import Met, only_look
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,6 @@ class Arguments:
 @dataclass(frozen=True, slots=True)
 class Seen:
     text: str
-    error: str = ""
 
 
 def look(host: Host, wanted: Arguments) -> Seen:
@@ -32,12 +31,12 @@ def look(host: Host, wanted: Arguments) -> Seen:
         ),
         seconds=15,
     )
-    return Seen(ran.out.strip(), "" if ran.ok else ran.complaint)
+    if not ran.ok:
+        raise HostFault(f"the journal of {wanted.unit} cannot be read: {ran.complaint}")
+    return Seen(ran.out.strip())
 
 
-def judge(wanted: Arguments, now: Seen) -> Met | Unmet:
-    if now.error:
-        return Unmet(f"the journal of {wanted.unit} cannot be read: {now.error}", final=True)
+def judge(wanted: Arguments, now: Seen) -> Met:
     if not now.text:
         return Met(f"the journal has nothing of {wanted.unit}")
     return Met(f"the last {len(now.text.splitlines())} lines of {wanted.unit}'s journal", now.text)
@@ -51,4 +50,5 @@ tail = only_look(
     look,
     judge,
     seconds=20,
+    diagnosis=True,
 )

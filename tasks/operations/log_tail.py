@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tasks.host import Host
-from tasks.operation import Met, Unmet, only_look
+from tasks.operation import Met, only_look
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ def look(host: Host, wanted: Arguments) -> Seen:
     return Seen("\n".join(text.splitlines()[-wanted.lines :]))
 
 
-def judge(wanted: Arguments, now: Seen) -> Met | Unmet:
+def judge(wanted: Arguments, now: Seen) -> Met:
     if now.text is None:
         return Met(f"there is no file {wanted.log}")
     if not now.text.strip():
@@ -42,4 +42,5 @@ tail = only_look(
     look,
     judge,
     seconds=20,
+    diagnosis=True,
 )

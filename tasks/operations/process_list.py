@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tasks import processes
 from tasks.host import Host
-from tasks.operation import Act, Met, Refuse, Unmet, only_look
+from tasks.operation import Act, Met, Refuse, only_look
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,11 @@ def decide(_wanted: Arguments, seen: Seen) -> Act | Refuse:
     return Refuse(seen.fault) if seen.fault else Act()
 
 
-def judge(wanted: Arguments, now: Seen) -> Met | Unmet:
+def judge(wanted: Arguments, now: Seen) -> Met:
     if not now.lines:
         return Met(f"no process matches {wanted.process!r}")
-    return Met(f"{len(now.lines)} processes match {wanted.process!r}", "\n".join(now.lines))
+    found = processes.count(len(now.lines))
+    return Met(f"found {found} of {wanted.process!r}", "\n".join(now.lines))
 
 
 listing = only_look(
@@ -45,5 +46,6 @@ listing = only_look(
     look,
     judge,
     seconds=15,
+    diagnosis=True,
     decide=decide,
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tasks import processes
 from tasks.host import Host
 from tasks.operation import Act, ActFailed, Leave, Met, Operation, Refuse, Tell, Unmet
-from tasks.processes import Process
+from tasks.processes import Process, count
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def act(host: Host, wanted: Arguments, tell: Tell) -> None:
         host.sleep(pause)
         pause = min(pause * 1.5, 0.5)
     if left:
-        tell(f"{len(left)} processes did not end in {wanted.stop_seconds:.0f} s: killing them")
+        tell(f"killing {count(len(left))} that did not end in {wanted.stop_seconds:.0f} s")
         _signal(host, "KILL", left)
 
 
@@ -71,7 +71,7 @@ def judge(_wanted: Arguments, before: Seen, now: Seen) -> Met | Unmet:
     if left:
         return Unmet(f"still running: {'; '.join(left)}")
     since = f", and since then started: {'; '.join(now.lines)}" if now.lines else ""
-    return Met(f"{len(before.names)} processes have ended{since}", "\n".join(before.lines))
+    return Met(f"{count(len(before.names))} ended{since}", "\n".join(before.lines))
 
 
 def in_plan(wanted: Arguments) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tasks import systemd
 from tasks.host import Host
-from tasks.operation import Met, Unmet, only_look
+from tasks.operation import Met, only_look
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ def look(host: Host, wanted: Arguments) -> systemd.Unit:
     return systemd.show(host, wanted.unit)
 
 
-def judge(wanted: Arguments, now: systemd.Unit) -> Met | Unmet:
+def judge(wanted: Arguments, now: systemd.Unit) -> Met:
     trouble = systemd.not_up(wanted.unit, now)
     detail = "\n".join(
         (
@@ -39,4 +39,5 @@ status = only_look(
     look,
     judge,
     seconds=15,
+    diagnosis=True,
 )

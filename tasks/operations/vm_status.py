@@ -18,6 +18,7 @@ status = only_look(
     look,
     judge,
     seconds=20,
+    diagnosis=True,
     in_plan=lambda wanted: (f"{wanted.hypervisor} at {wanted.at}: state of {wanted.vm}",),
     from_control=True,
 )

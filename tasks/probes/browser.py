@@ -12,7 +12,7 @@ from tasks.host import Host, HostFault, Ran
 from tasks.operation import Probe
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_FLAGS = (
+FLAGS = (
     "--headless",
     "--no-sandbox",  # it refuses to run as root otherwise; it loads only the page given here
     "--disable-gpu",
@@ -61,7 +61,7 @@ def ask(host: Host, wanted: Arguments) -> Mapping[str, Json]:
 def _load(host: Host, wanted: Arguments, profile: str) -> tuple[str, Ran | None]:
     for browser in (wanted.browser,) if wanted.browser else _BROWSERS:
         ran = host.run(
-            (browser, *_FLAGS, f"--user-data-dir={profile}", "--dump-dom", wanted.page),
+            (browser, *FLAGS, f"--user-data-dir={profile}", "--dump-dom", wanted.page),
             seconds=wanted.seconds,
         )
         if ran.exit_code != 127:

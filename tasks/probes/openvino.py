@@ -12,7 +12,7 @@ from tasks.operation import Probe
 
 # Its own Python, because a fault in a driver can take the process down. The older name of
 # the module is the one of many machines in service.
-_SCRIPT = """\
+SCRIPT = """\
 import json
 try:
     from openvino import Core
@@ -32,7 +32,7 @@ class Arguments:
 
 def ask(host: Host, wanted: Arguments) -> Mapping[str, Json]:
     place = ("env", f"PYTHONPATH={wanted.library}") if wanted.library else ()
-    ran = host.run((*place, wanted.python, "-c", _SCRIPT), seconds=wanted.seconds)
+    ran = host.run((*place, wanted.python, "-c", SCRIPT), seconds=wanted.seconds)
     if not ran.ok:
         return {"devices": [], "error": ran.complaint}
     try:

@@ -1,0 +1,172 @@
+"""Runs every fixture beside it: tests/operations/OPERATION/CASE.yaml, or probe.PROBE/CASE.yaml.
+
+A fixture says what is asked of a machine and what it answers, in order, and what comes of it:
+
+    arguments   of the operation or probe
+    machine     the exchanges, each with `ask` and its answer:
+                  but                 of `show: UNIT` instead of ask: what differs from RUNNING
+                  out, err, exit      of a command (exit null: its deadline passed)
+                  text                of a file (null: it is not there)
+                  status, body        of an HTTP request (body may be JSON, or a list of lines)
+                  replies             of Redis (a mapping stands for INFO: what differs from INFO)
+                  received            of any other connection
+                  fault, refused      no answer; for `refused` nothing listens there
+                and `took`, the seconds that pass meanwhile
+    seconds     the deadline; the operation's own if not given
+    before      what a look had seen before a crash: then the order is judged without acting
+    outcome, reason, detail, told      of an operation
+    answer, complaints, error          of a probe
+
+A new path through an operation gets a new fixture here, and no new test.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tasks import catalog, systemd
+from tasks.fake import Exchange, FakeHost
+from tasks.host import HostFault, HttpReply, NobodyListens, Ran
+from tasks.operation import carry_out, reconsider, take_reading
+from tasks.probes import browser, openvino
+
+HERE = Path(__file__).parent
+PROBE = "probe."
+CASES = sorted(HERE.glob("*/*.yaml"))
+#: So that a fixture shows what is particular to it.
+LONG_WORDS = {
+    "{properties}": ",".join(systemd.PROPERTIES),
+    "{flags}": shlex.join(browser.FLAGS),
+    "{script}": shlex.quote(openvino.SCRIPT),
+}
+#: What systemctl shows of a unit that runs, and what Redis says of itself.
+RUNNING = {
+    "LoadState": "loaded",
+    "UnitFileState": "enabled",
+    "ActiveState": "active",
+    "SubState": "running",
+    "Result": "success",
+    "NRestarts": 0,
+    "MainPID": 100,
+    "InvocationID": "old",
+    "ActiveEnterTimestampMonotonic": 1_000_000,
+    "ExecMainStatus": 0,
+}
+INFO = {
+    "redis_version": "7.0.15",
+    "role": "master",
+    "loading": 0,
+    "connected_clients": 3,
+    "used_memory": 1000,
+    "maxmemory": 0,
+    "rdb_last_bgsave_status": "ok",
+    "aof_last_write_status": "ok",
+    "run_id": "abc",
+    "uptime_in_seconds": 9,
+    "db0": "keys=5,expires=0,avg_ttl=0",
+    "db3": "keys=2,expires=0,avg_ttl=0",
+}
+
+
+def read(case: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(case.read_text())
+    return content
+
+
+def exchange(said: dict[str, Any]) -> Exchange:
+    ask = said.get("ask") or f"systemctl show --property={{properties}} -- {said['show']}"
+    for short, long in LONG_WORDS.items():
+        ask = ask.replace(short, long)
+    return Exchange(ask, answer(said), said.get("took", 0.0))
+
+
+def answer(said: dict[str, Any]) -> Ran | HttpReply | bytes | str | HostFault | None:
+    if "fault" in said:
+        return HostFault(said["fault"])
+    if "refused" in said:
+        return NobodyListens(said["refused"])
+    if "text" in said:
+        text: str | None = said["text"]
+        return text
+    if "status" in said:
+        return HttpReply(said["status"], body(said.get("body", "")))
+    if "replies" in said:
+        return b"".join(reply(each) for each in said["replies"])
+    if "received" in said:
+        return str(said["received"]).encode()
+    if "show" in said:
+        shown = {**RUNNING, **said.get("but", {})}
+        return Ran(0, "".join(f"{name}={value}\n" for name, value in shown.items()), "")
+    return Ran(said.get("exit", 0), said.get("out", ""), said.get("err", ""))
+
+
+def body(said: Any) -> bytes:
+    if isinstance(said, list):
+        return b"".join(body(each) + b"\n" for each in said)
+    return said.encode() if isinstance(said, str) else json.dumps(said).encode()
+
+
+def reply(said: Any) -> bytes:
+    if isinstance(said, str):
+        return f"{said}\r\n".encode()
+    text = "".join(f"{name}:{value}\r\n" for name, value in {**INFO, **said}.items())
+    return f"${len(text)}\r\n{text}\r\n".encode()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.parent.name}/{case.stem}")
+def test_fixture(case: Path) -> None:
+    wanted = read(case)
+    host = FakeHost(exchange(each) for each in wanted.get("machine", ()))
+    name = case.parent.name
+    if name.startswith(PROBE):
+        check_probe(host, name.removeprefix(PROBE), wanted)
+    else:
+        check_operation(host, name, wanted)
+    host.finish()
+
+
+def check_operation(host: FakeHost, name: str, wanted: dict[str, Any]) -> None:
+    operation = catalog.operations()[name]
+    told: list[str] = []
+    if "before" in wanted:
+        result = reconsider(host, operation, wanted["arguments"], wanted["before"])
+    else:
+        result = carry_out(
+            host,
+            operation,
+            wanted["arguments"],
+            ends=wanted.get("seconds", operation.seconds),
+            # What is journalled must survive the journal.
+            begun=lambda seen: operation.seen(**json.loads(json.dumps(seen))),
+            tell=told.append,
+        )
+    assert (result.outcome, result.reason) == (wanted["outcome"], wanted["reason"])
+    assert result.detail == wanted.get("detail", result.detail)
+    assert told == wanted.get("told", told)
+
+
+def check_probe(host: FakeHost, name: str, wanted: dict[str, Any]) -> None:
+    reading = take_reading(host, catalog.probes()[name], wanted["arguments"], vantage="here")
+    assert reading.complaints == tuple(wanted.get("complaints", ()))
+    assert reading.error == wanted.get("error", "")
+    assert json.loads(json.dumps(reading.answer)) == wanted.get("answer", reading.answer)
+
+
+def test_every_operation_and_probe_has_a_fixture() -> None:
+    there = {each.parent.name for each in CASES}
+    wanted = {*catalog.operations(), *(PROBE + each for each in catalog.probes())}
+    assert there == wanted
+
+
+@pytest.mark.parametrize("name", sorted(catalog.operations()))
+def test_every_operation_that_acts_has_a_fixture_for_a_crash(name: str) -> None:
+    cases = [read(each) for each in (HERE / name).glob("*.yaml")]
+    if catalog.operations()[name].only_looks or all(each["outcome"] == "refused" for each in cases):
+        return
+    assert [each for each in cases if "before" in each], "no fixture has `before`"
