@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -273,3 +274,9 @@ def _definition(told: Mapping[str, Any]) -> MachineDefinition:
 
 def remembered(definition: MachineDefinition) -> dict[str, Any]:
     return {**asdict(definition), "environment": dict(definition.environment)}
+
+
+def power_program(driver: str, home: Path) -> list[str]:
+    """The command that powers machines; -S because it needs no packages and every millisecond."""
+    program = [sys.executable, "-S", "-m", f"deploy.lab.{driver}", str(home)]
+    return ["env", f"PYTHONPATH={CHECKOUT}", *program]

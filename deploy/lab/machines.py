@@ -60,7 +60,9 @@ class Places:
 
     python: str
     redis: str
+    redis_type: str  #: the unit's Type=
     network: str
+    also_listen: str  #: a second address for Redis, or empty
     source: str  #: the folder that holds tasks/ and workers/
     packages: str  #: further folder for Python packages, or empty
     standins: str  #: the folder that holds standins/

@@ -10,20 +10,23 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from deploy.lab import LabFault, nspawn, rootfs
-from deploy.lab.lab import CHECKOUT, HERE, Lab, remembered
+from deploy.lab import LabFault, rootfs
+from deploy.lab.lab import CHECKOUT, HERE, Lab, power_program, remembered
 from deploy.lab.machines import NETWORK, MachineDefinition, Places, lay
+from deploy.lab.nspawn import NspawnMachine
+from deploy.lab.powering import CannotPower
 from tasks.host import LocalHost, Ran
 
 PLACES = Places(
     python="/usr/bin/python3",
     redis="/usr/bin/redis-server",
+    redis_type="notify",
     network=NETWORK,
+    also_listen="127.0.0.1",
     source="/opt/autobot-dr/src",
     packages="/opt/autobot-dr/lib",
     standins="/opt/lab",
@@ -66,7 +69,7 @@ def make(
         "namespace": namespace,
         "network": NETWORK,
         "rootfs": str(root),
-        "power": [sys.executable, "-S", "-E", str(HERE / "nspawn.py"), str(home)],
+        "power": power_program("nspawn", home),
         "machines": {},
     }
     for number, machine in enumerate(machines):
@@ -84,8 +87,9 @@ def make(
             "kept_inside": PLACES.kept,
             "argv": _argv(home, root, label, machine),
         }
-    _network(namespace, plan["machines"])
+    # Written down before anything is made, so that `down` can clear what a killed run left.
     (home / "lab.json").write_text(json.dumps(plan, indent=1))
+    _network(namespace, plan["machines"])
     return NspawnLab(home)
 
 
@@ -173,7 +177,7 @@ class NspawnLab(Lab):
         return ["nsenter", f"--net=/run/netns/{self.plan['namespace']}"]
 
     def inside(self, machine: str, argv: Sequence[str], *, seconds: float = 30) -> Ran:
-        leader = nspawn.Machine(self.home, self._known(machine)).leader()
+        leader = NspawnMachine(self.home, self._known(machine)).leader()
         if not leader:
             raise LabFault(f"{machine}: is off")
         enter = ["nsenter", "--target", str(leader), "--mount", "--pid", "--net", "--uts", "--ipc"]
@@ -204,8 +208,8 @@ class NspawnLab(Lab):
     def clear(self) -> None:
         for name in self.machines:
             # Its link may be gone already; what counts is that the machine is.
-            with contextlib.suppress(nspawn.CannotPower):
-                nspawn.Machine(self.home, name).kill()
+            with contextlib.suppress(CannotPower):
+                NspawnMachine(self.home, name).kill()
             if self.power_of(name) != "off":
                 raise LabFault(f"{name}: could not be ended, so the lab is left as it is")
         _remove_namespaces(self.plan["namespace"])

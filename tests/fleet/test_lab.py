@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -43,8 +44,7 @@ def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 def get(lab: Lab, url: str) -> str:
     """The answer from where the coordinator stands, or an empty text."""
-    python = str(lab.plan["power"][0])
-    return LocalHost().run([*lab.prefix(), python, "-c", CURL, url], seconds=10).out
+    return LocalHost().run([*lab.prefix(), sys.executable, "-c", CURL, url], seconds=10).out
 
 
 def health(lab: Lab, machine: str, port: int, path: str = "/health") -> str:
