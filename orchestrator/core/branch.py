@@ -1,11 +1,11 @@
-"""One branch of a wave: its orders, their reports, its check from outside, its deadlines.
+"""One branch of a wave: its orders, their reports, its check from outside.
 
 What lives here: the records of steps and branches and the pure functions that publish, record
-and judge them. What must not: moving the incident from state to state (incident.py).
+and judge them. What must not: what is overdue (overdue.py), and moving the incident from state
+to state (incident.py).
 
 Deadlines are absolute and are fixed when a chain is published: the k-th order may begin until
-all before it could have ended, plus the time to pick one up. Nobody sleeps on them; `Tick`
-compares them with the clock.
+all before it could have ended, plus the time to pick one up.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 PICKUP_SECONDS = 20.0  #: an agent that has not begun an order by then is not going to
 REPORT_SECONDS = 10.0  #: a report or a check may be this late before it counts as missing
-MAX_ATTEMPTS = 3  #: of one step, when what became of it is unknown
-MAX_CHECKS = 3  #: of one branch, when no answer comes back
+MAX_ATTEMPTS = 3  #: to get a branch's orders through, when what became of one is unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +65,9 @@ class BranchState:
     passed: bool | None = None
     reason: str = ""
     note: str = ""  #: what is wrong although the branch passed
+    orders_sent: int = 0  #: how often, since its wave began
     check_due: float | None = None  #: when the awaited check counts as lost
-    checks_sent: int = 0
+    checks_sent: int = 0  #: how often it was asked for by itself, since the orders
     checked_early: bool = False  #: a check came before the last report; another is needed
 
 
@@ -83,14 +83,14 @@ class Change:
 
 def publish_wave(incident: Incident, rung: int, wave: int, now: float) -> Change:
     """Orders for every branch of a wave. A rung that runs again gets higher attempts."""
-    planned = incident.plan.rungs[rung].waves[wave]
-    tried = [each.attempt for each in incident.steps if (each.rung, each.wave) == (rung, wave)]
-    attempt = max(tried, default=0) + 1
     states, steps, effects = [], [], []
-    for index, branch in enumerate(planned):
+    for index, branch in enumerate(incident.plan.rungs[rung].waves[wave]):
+        attempt = _next_attempt(incident, rung, branch.steps)
         records = _records(rung, wave, index, branch.steps, attempt, now)
-        due = None if records else _due(branch.check_seconds, now)
-        states.append(BranchState(check_due=due, checks_sent=0 if records else 1))
+        if records:
+            states.append(BranchState(orders_sent=1))
+        else:
+            states.append(BranchState(check_due=_due(branch.check_seconds, now), checks_sent=1))
         steps.extend(records)
         effects.append(_publish(incident, rung, wave, index, records))
     return Change(tuple(states), tuple(steps), tuple(effects))
@@ -105,7 +105,7 @@ def record_report(
     if step is None or report.run != run or report.agent != step.agent:
         return None, f"report {report.order} from {report.agent} fits no order of run {run}"
     # A step that counted as unknown may still be told by its agent; a told one is settled.
-    if step.outcome is not None and not (step.outcome is Outcome.UNKNOWN and not step.ended_at):
+    if step.outcome is not None and (step.outcome, step.ended_at) != (Outcome.UNKNOWN, None):
         return None, f"report {report.order} came again"
     told = replace(
         step,
@@ -138,30 +138,34 @@ def settle(incident: Incident, step: StepRecord, now: float) -> Change:
     """After a step's outcome: try again, fail the branch, or wait for its check."""
     state = incident.branches[step.branch]
     if step.outcome is Outcome.UNKNOWN or step.late:
-        if step.attempt < MAX_ATTEMPTS:
+        if state.orders_sent < MAX_ATTEMPTS:
             return _again(incident, step, now)
-        return _check(incident, step.branch, now)
+        return ask_check(incident, step.branch, now)
     if step.outcome is not None and not step.outcome.succeeded:
         reason = f"{step.operation} on {step.machine} {step.outcome}: {step.reason}"
-        return Change(_with(incident, step.branch, replace(state, passed=False, reason=reason)))
+        return Change(
+            with_branch(incident, step.branch, replace(state, passed=False, reason=reason))
+        )
     if any(each.outcome is None for each in current_steps(incident, step.branch)):
         return Change(incident.branches)
     if state.checked_early:
-        return _check(incident, step.branch, now)
+        return ask_check(incident, step.branch, now)
     planned = incident.plan.branch(incident.rung, incident.wave, step.branch)
     due = _due(planned.check_seconds, now)
-    return Change(_with(incident, step.branch, replace(state, check_due=due)))
+    return Change(with_branch(incident, step.branch, replace(state, check_due=due)))
 
 
 def judge_check(incident: Incident, checked: Checked, now: float) -> Change | None:
-    """A branch's verdict from outside; None when it has one already."""
+    """A branch's verdict from outside; None when there is none to give, or it has one already."""
+    if not 0 <= checked.branch < len(incident.branches):
+        return None
     state = incident.branches[checked.branch]
     if state.passed is not None:
         return None
     steps = current_steps(incident, checked.branch)
     if any(each.outcome is None for each in steps):
         early = replace(state, checked_early=True)
-        return Change(_with(incident, checked.branch, early))
+        return Change(with_branch(incident, checked.branch, early))
     planned = incident.plan.branch(incident.rung, incident.wave, checked.branch)
     healthy = {each.service for each in checked.results if each.healthy}
     ill = [f"{each.service}: {each.reason}" for each in checked.results if not each.healthy]
@@ -169,30 +173,12 @@ def judge_check(incident: Incident, checked: Checked, now: float) -> Change | No
     text = f"{planned.name} seen from outside: {'; '.join(ill) or 'healthy'}"
     line = Entry(now, "check", text)
     open_end = next((each for each in steps if not (each.outcome and each.outcome.succeeded)), None)
-    if not passed and open_end is not None and open_end.attempt < MAX_ATTEMPTS:
-        return replace(_again(incident, open_end, now), timeline=(line,))
+    if not passed and open_end is not None and state.orders_sent < MAX_ATTEMPTS:
+        again = _again(incident, open_end, now)
+        return replace(again, timeline=(line, *again.timeline))
     note = text if passed and ill else ""
     verdict = replace(state, passed=passed, reason=text, note=note)
-    return Change(_with(incident, checked.branch, verdict), timeline=(line,))
-
-
-def find_overdue(incident: Incident, now: float) -> Change:
-    """What should have come by now and did not. `steps` is the whole history, updated."""
-    for index, state in enumerate(incident.branches):
-        if state.passed is not None:
-            continue
-        out = [each for each in current_steps(incident, index) if each.outcome is None]
-        if out and now > out[0].overdue_at:
-            return _give_up_waiting(incident, index, out, now)
-        if not out and state.check_due is not None and now > state.check_due:
-            if state.checks_sent < MAX_CHECKS:
-                change = _check(incident, index, now)
-                return replace(change, steps=incident.steps)
-            reason = "the check from outside never came back"
-            lost = replace(state, passed=False, reason=reason)
-            line = Entry(now, "check", reason)
-            return Change(_with(incident, index, lost), incident.steps, (), (line,))
-    return Change(incident.branches, incident.steps)
+    return Change(with_branch(incident, checked.branch, verdict), timeline=(line,))
 
 
 def only_checks_left(incident: Incident) -> bool:
@@ -205,32 +191,7 @@ def only_checks_left(incident: Incident) -> bool:
     )
 
 
-def _give_up_waiting(incident: Incident, branch: int, out: list[StepRecord], now: float) -> Change:
-    """No report in time: unknown, and a look from outside decides."""
-    first = out[0]
-    reason = f"no report from the agent of {first.agent} by its deadline"
-    keys = {each.key: reason if each is first else "not reached" for each in out}
-    steps = tuple(
-        replace(each, outcome=Outcome.UNKNOWN, reason=keys[each.key]) if each.key in keys else each
-        for each in incident.steps
-    )
-    change = _check(incident, branch, now)
-    line = Entry(now, "step", f"{first.operation} on {first.machine}: unknown: {reason}")
-    return replace(change, steps=steps, timeline=(line,))
-
-
-def _again(incident: Incident, step: StepRecord, now: float) -> Change:
-    """Order this step and those after it once more."""
-    planned = incident.plan.branch(step.rung, step.wave, step.branch)
-    rest = [each for each in planned.steps if each.number >= step.number]
-    attempt = step.attempt + 1
-    records = _records(step.rung, step.wave, step.branch, rest, attempt, now)
-    publish = _publish(incident, step.rung, step.wave, step.branch, records)
-    fresh = replace(incident.branches[step.branch], checked_early=False, check_due=None)
-    return Change(_with(incident, step.branch, fresh), tuple(records), (publish,))
-
-
-def _check(incident: Incident, branch: int, now: float) -> Change:
+def ask_check(incident: Incident, branch: int, now: float) -> Change:
     """Ask for a look from outside, now."""
     state = incident.branches[branch]
     planned = incident.plan.branch(incident.rung, incident.wave, branch)
@@ -241,17 +202,37 @@ def _check(incident: Incident, branch: int, now: float) -> Change:
         checked_early=False,
     )
     publish = _publish(incident, incident.rung, incident.wave, branch, [])
-    return Change(_with(incident, branch, asked), (), (publish,))
+    return Change(with_branch(incident, branch, asked), (), (publish,))
+
+
+def with_branch(incident: Incident, branch: int, state: BranchState) -> tuple[BranchState, ...]:
+    states = list(incident.branches)
+    states[branch] = state
+    return tuple(states)
+
+
+def _again(incident: Incident, step: StepRecord, now: float) -> Change:
+    """Order this step and those after it once more."""
+    planned = incident.plan.branch(step.rung, step.wave, step.branch)
+    rest = [each for each in planned.steps if each.number >= step.number]
+    attempt = _next_attempt(incident, step.rung, rest)
+    records = _records(step.rung, step.wave, step.branch, rest, attempt, now)
+    publish = _publish(incident, step.rung, step.wave, step.branch, records)
+    sent = incident.branches[step.branch].orders_sent + 1
+    states = with_branch(incident, step.branch, BranchState(orders_sent=sent))
+    text = f"{step.operation} on {step.machine}: ordered again, {sent} of {MAX_ATTEMPTS}"
+    return Change(states, tuple(records), (publish,), (Entry(now, "step", text),))
+
+
+def _next_attempt(incident: Incident, rung: int, steps: Sequence[Step]) -> int:
+    """Higher than any at one of these steps: an order's id must never come twice."""
+    numbers = {each.number for each in steps}
+    tried = [e.attempt for e in incident.steps if e.rung == rung and e.number in numbers]
+    return max(tried, default=0) + 1
 
 
 def _due(check_seconds: float, now: float) -> float:
     return now + check_seconds + PICKUP_SECONDS + REPORT_SECONDS
-
-
-def _with(incident: Incident, branch: int, state: BranchState) -> tuple[BranchState, ...]:
-    states = list(incident.branches)
-    states[branch] = state
-    return tuple(states)
 
 
 def _records(

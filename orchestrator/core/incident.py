@@ -10,7 +10,8 @@ The rules of this file:
 - a branch passes only on a healthy check that came after its last step, a rung only when
   all its branches passed, and the incident is resolved only by a rung that passed.
 
-How branches are published and judged is in branch.py; this file moves the incident.
+How branches are published and judged is in branch.py, what is overdue in overdue.py; this
+file moves the incident.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ from orchestrator.core.events import (
     Tick,
 )
 from orchestrator.core.fleet import Approval
+from orchestrator.core.overdue import find_overdue
 from orchestrator.core.plan import Plan
+from tasks.contract import Outcome
 
 
 class State(StrEnum):
@@ -59,7 +62,7 @@ MOVES: dict[State, frozenset[State]] = {
         {State.RECOVERING, State.RESOLVED, State.AWAITING_APPROVAL, State.ESCALATED}
     ),
     State.RESOLVED: frozenset({State.CLOSED}),
-    State.ESCALATED: frozenset({State.RECOVERING, State.AWAITING_APPROVAL, State.CLOSED}),
+    State.ESCALATED: frozenset({State.RECOVERING, State.CLOSED}),
     State.CLOSED: frozenset(),
 }
 
@@ -204,14 +207,19 @@ def _after_step(
 ) -> Decision:
     """A step's outcome came in, the first for it."""
     steps = tuple(step if each.key == step.key else each for each in incident.steps)
-    first = incident.first_effect_at if incident.first_effect_at is not None else step.started_at
-    incident = replace(incident, steps=steps, first_effect_at=first)
+    incident = replace(incident, steps=steps, first_effect_at=_first_effect(incident, step))
     line = Entry(now, "step", text, detail)
     if incident.state not in WORKING or not branches.is_current(incident, step):
         return Decision(incident, timeline=(line,), reasons=(text,))
     settled = branches.settle(incident, step, now)
     incident = replace(incident, branches=settled.branches, steps=incident.steps + settled.steps)
-    return _go_on(Decision(incident, settled.effects, (line,), (text,)), now)
+    return _go_on(Decision(incident, settled.effects, (line, *settled.timeline), (text,)), now)
+
+
+def _first_effect(incident: Incident, step: StepRecord) -> float | None:
+    """Reports come in any order, and what was refused was never begun."""
+    known = [incident.first_effect_at, None if step.outcome is Outcome.REFUSED else step.started_at]
+    return min((each for each in known if each is not None), default=None)
 
 
 def _after_check(incident: Incident, event: Checked, now: float) -> Decision:
@@ -221,14 +229,14 @@ def _after_check(incident: Incident, event: Checked, now: float) -> Decision:
     settled = branches.judge_check(incident, event, now)
     if settled is None:
         return Decision(incident, reasons=("this branch has its verdict already",))
-    incident = replace(incident, branches=settled.branches)
+    incident = replace(incident, branches=settled.branches, steps=incident.steps + settled.steps)
     return _go_on(Decision(incident, settled.effects, settled.timeline), now)
 
 
 def _after_tick(incident: Incident, now: float) -> Decision:
     if incident.state not in WORKING:
         return Decision(incident)
-    overdue = branches.find_overdue(incident, now)
+    overdue = find_overdue(incident, now)
     incident = replace(incident, branches=overdue.branches, steps=overdue.steps)
     return _go_on(Decision(incident, overdue.effects, overdue.timeline), now)
 
@@ -238,7 +246,8 @@ def _go_on(decision: Decision, now: float) -> Decision:
     incident = decision.incident
     running = [each for each in incident.branches if each.passed is None]
     if running:
-        return _verifying(decision, now) if branches.only_checks_left(incident) else decision
+        go_on = _verifying if branches.only_checks_left(incident) else _recovering
+        return go_on(decision, now)
     planned = incident.plan.rungs[incident.rung]
     pairs = list(zip(incident.branches, planned.waves[incident.wave], strict=True))
     failed = [state.reason for state, branch in pairs if not state.passed and not branch.optional]
@@ -268,6 +277,14 @@ def _verifying(decision: Decision, now: float) -> Decision:
         return decision
     verifying, line = move(incident, State.VERIFYING, "all steps are in", now)
     return replace(decision, incident=verifying, timeline=(*decision.timeline, line))
+
+
+def _recovering(decision: Decision, now: float) -> Decision:
+    """Steps are out; if only looking was left, a step was ordered again since."""
+    if decision.incident.state is not State.VERIFYING:
+        return decision
+    recovering, line = move(decision.incident, State.RECOVERING, "a step was ordered again", now)
+    return replace(decision, incident=recovering, timeline=(*decision.timeline, line))
 
 
 def _resolved(incident: Incident, now: float) -> Decision:

@@ -1,0 +1,63 @@
+"""What should have come by now and did not: silence is never taken for failure.
+
+What lives here: finding steps without a report and checks without an answer. What must not:
+sleeping; a `Tick` brings the clock, and deadlines stand in the records (branch.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from orchestrator.core.branch import Change, StepRecord, ask_check, current_steps, with_branch
+from orchestrator.core.events import Effect, Entry
+from tasks.contract import Outcome
+
+if TYPE_CHECKING:
+    from orchestrator.core.incident import Incident
+
+MAX_CHECKS = 3  #: of one branch, when no answer comes back
+
+
+def find_overdue(incident: Incident, now: float) -> Change:
+    """All that is overdue now, in every branch. `steps` is the whole history, updated."""
+    effects: tuple[Effect, ...] = ()
+    timeline: tuple[Entry, ...] = ()
+    for index in range(len(incident.branches)):
+        if change := _overdue(incident, index, now):
+            incident = replace(incident, branches=change.branches, steps=change.steps)
+            effects, timeline = effects + change.effects, timeline + change.timeline
+    return Change(incident.branches, incident.steps, effects, timeline)
+
+
+def _overdue(incident: Incident, branch: int, now: float) -> Change | None:
+    state = incident.branches[branch]
+    if state.passed is not None:
+        return None
+    out = [each for each in current_steps(incident, branch) if each.outcome is None]
+    if out and now > out[0].overdue_at:
+        return _give_up_waiting(incident, branch, out, now)
+    if out or state.check_due is None or now <= state.check_due:
+        return None
+    if state.checks_sent < MAX_CHECKS:
+        line = Entry(now, "check", "no answer from the check from outside; asked again")
+        return replace(ask_check(incident, branch, now), steps=incident.steps, timeline=(line,))
+    reason = "the check from outside never came back"
+    states = with_branch(incident, branch, replace(state, passed=False, reason=reason))
+    return Change(states, incident.steps, (), (Entry(now, "check", reason),))
+
+
+def _give_up_waiting(
+    incident: Incident, branch: int, out: Sequence[StepRecord], now: float
+) -> Change:
+    """No report in time: unknown, and a look from outside decides."""
+    first = out[0]
+    reason = f"no report from the agent of {first.agent} by its deadline"
+    keys = {each.key: reason if each is first else "not reached" for each in out}
+    steps = tuple(
+        replace(each, outcome=Outcome.UNKNOWN, reason=keys[each.key]) if each.key in keys else each
+        for each in incident.steps
+    )
+    line = Entry(now, "step", f"{first.operation} on {first.machine}: unknown: {reason}")
+    return replace(ask_check(incident, branch, now), steps=steps, timeline=(line,))
