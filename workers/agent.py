@@ -175,6 +175,8 @@ def _take_back_patiently(app: Celery) -> None:
             return
         except app.connection_for_read().recoverable_connection_errors as error:
             log.warning("no broker yet: %s", error)
+            # A machine's boot must not wait for a broker that may itself be coming back.
+            _notify_systemd("READY=1")
             time.sleep(1)
 
 
