@@ -71,6 +71,7 @@ class Coordinator:
         self.protected, self.store, self.publisher = protected, store, publisher
         self.lookout, self.now = lookout, now
         self._sending = threading.Lock()
+        self._listening_since: float | None = None
 
     def recover(self, scenario: str, *, reason: str, run: str = "", key: str = "") -> Incident:
         """Open a run and set it going. The same run id or key again gives the run there is."""
@@ -134,7 +135,7 @@ class Coordinator:
         if key is not None and is_signed_by(progress, key) and self.store.load(progress.run):
             self.store.add_entry(progress.run, Entry(progress.at, "progress", progress.text))
 
-    def check(self, run: str, rung: int, wave: int, branch: int) -> None:
+    def check(self, run: str, rung: int, wave: int, branch: int, seconds: float) -> None:
         """Look at a branch's services from outside until they are healthy or time is up."""
         stored = self.store.load(run)
         if stored is None:
@@ -144,16 +145,21 @@ class Coordinator:
         results = self.lookout.watch_until_healthy(
             [self.protected.fleet.services[name] for name in planned.checks],
             required=planned.required,
-            seconds=planned.check_seconds,
+            seconds=min(seconds, planned.check_seconds),
         )
         self.apply(run, Checked(rung, wave, branch, tuple(results)))
 
     def tick(self) -> None:
         """Once a second: find what is overdue, send what was left unsent."""
+        if not self.publisher.listening():
+            self._listening_since = None
+        elif self._listening_since is None:
+            self._listening_since = self.now()
         for run in self.store.unfinished():
             stored = self.store.load(run)
             if stored is not None:
-                self.apply(run, Begin() if stored.incident.state is State.OPEN else Tick())
+                opened = stored.incident.state is State.OPEN
+                self.apply(run, Begin() if opened else Tick(self._listening_since))
         self.send_effects()
 
     def send_effects(self) -> None:

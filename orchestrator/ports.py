@@ -91,6 +91,10 @@ class Publisher(Protocol):
 
     def publish(self, incident: Incident, effect: Publish) -> None: ...
 
+    def listening(self) -> bool:
+        """Whether reports can come in now. Answers within seconds."""
+        ...
+
 
 class PublishFailed(Exception):
     """The broker could not be reached; the effect stays stored and is sent when it can be."""

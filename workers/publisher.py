@@ -19,6 +19,7 @@ from workers.broker import COORDINATOR_QUEUE, host_queue
 
 #: A step's own deadlines end it; Celery's is the last resort against a process that hangs.
 LAST_RESORT_SECONDS = 60
+LISTEN_SECONDS = 2  #: for the broker to say that it is there
 
 
 class ChainPublisher:
@@ -37,6 +38,14 @@ class ChainPublisher:
         except OperationalError as error:
             raise PublishFailed(f"the broker did not take the chain: {error}") from error
 
+    def listening(self) -> bool:
+        try:
+            with self.app.connection_for_read() as connection:
+                connection.ensure_connection(max_retries=1, timeout=LISTEN_SECONDS)
+        except OperationalError:
+            return False
+        return True
+
     def _order(self, order: WorkOrder) -> Signature:
         arguments = ", ".join(f"{name}={value!r}" for name, value in order.arguments.items())
         return self.app.signature(
@@ -52,7 +61,12 @@ class ChainPublisher:
 
     def _check(self, incident: Incident, effect: Publish) -> Signature:
         planned = incident.plan.branch(effect.rung, effect.wave, effect.branch)
-        where = {"rung": effect.rung, "wave": effect.wave, "branch": effect.branch}
+        where: dict[str, float] = {
+            "rung": effect.rung,
+            "wave": effect.wave,
+            "branch": effect.branch,
+        }
+        where |= {"seconds": effect.check_seconds}
         return self.app.signature(
             "orchestrator.status_check",
             kwargs={"run": incident.run, **where},

@@ -173,7 +173,9 @@ def judge_check(incident: Incident, checked: Checked, now: float) -> Change | No
     text = f"{planned.name} seen from outside: {'; '.join(ill) or 'healthy'}"
     line = Entry(now, "check", text)
     open_end = next((each for each in steps if not (each.outcome and each.outcome.succeeded)), None)
-    if not passed and open_end is not None and state.orders_sent < MAX_ATTEMPTS:
+    # An agent that was silent to the deadline would be so again: the next rung is for that.
+    told = open_end is not None and open_end.ended_at is not None
+    if not passed and open_end is not None and told and state.orders_sent < MAX_ATTEMPTS:
         again = _again(incident, open_end, now)
         return replace(again, timeline=(line, *again.timeline))
     note = text if passed and ill else ""
@@ -191,17 +193,20 @@ def only_checks_left(incident: Incident) -> bool:
     )
 
 
-def ask_check(incident: Incident, branch: int, now: float) -> Change:
-    """Ask for a look from outside, now."""
+def ask_check(
+    incident: Incident, branch: int, now: float, *, seconds: float | None = None
+) -> Change:
+    """Ask for a look from outside, now; `seconds` as planned unless told otherwise."""
     state = incident.branches[branch]
-    planned = incident.plan.branch(incident.rung, incident.wave, branch)
+    publish = _publish(incident, incident.rung, incident.wave, branch, [])
+    if seconds is not None:
+        publish = replace(publish, check_seconds=seconds)
     asked = replace(
         state,
-        check_due=_due(planned.check_seconds, now),
+        check_due=_due(publish.check_seconds, now),
         checks_sent=state.checks_sent + 1,
         checked_early=False,
     )
-    publish = _publish(incident, incident.rung, incident.wave, branch, [])
     return Change(with_branch(incident, branch, asked), (), (publish,))
 
 
@@ -286,4 +291,5 @@ def orders_for(incident: Incident, records: Sequence[StepRecord]) -> tuple[WorkO
 def _publish(
     incident: Incident, rung: int, wave: int, branch: int, records: Sequence[StepRecord]
 ) -> Publish:
-    return Publish(rung, wave, branch, orders_for(incident, records))
+    seconds = incident.plan.branch(rung, wave, branch).check_seconds
+    return Publish(rung, wave, branch, orders_for(incident, records), seconds)

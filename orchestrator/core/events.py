@@ -43,7 +43,13 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A second passed. Whatever is overdue is found now."""
+    """A second passed. Whatever is overdue is found now.
+
+    `listening_since` is when the coordinator began to hear its agents, None while the broker
+    is away: what a deaf coordinator did not hear says nothing.
+    """
+
+    listening_since: float | None = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,7 @@ class Publish:
     wave: int
     branch: int
     orders: tuple[WorkOrder, ...]
+    check_seconds: float  #: how long the check may wait until the services are healthy
 
 
 @dataclass(frozen=True, slots=True)

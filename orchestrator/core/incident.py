@@ -126,7 +126,7 @@ def advance(incident: Incident, event: Event, now: float) -> Decision:
         case Checked():
             return _after_check(incident, event, now)
         case Tick():
-            return _after_tick(incident, now)
+            return _after_tick(incident, event, now)
         case Approved(by):
             _demand(incident, State.AWAITING_APPROVAL, "approved")
             return _started(incident, incident.rung, f"approved by {by}", now)
@@ -233,10 +233,10 @@ def _after_check(incident: Incident, event: Checked, now: float) -> Decision:
     return _go_on(Decision(incident, settled.effects, settled.timeline), now)
 
 
-def _after_tick(incident: Incident, now: float) -> Decision:
+def _after_tick(incident: Incident, tick: Tick, now: float) -> Decision:
     if incident.state not in WORKING:
         return Decision(incident)
-    overdue = find_overdue(incident, now)
+    overdue = find_overdue(incident, tick, now)
     incident = replace(incident, branches=overdue.branches, steps=overdue.steps)
     return _go_on(Decision(incident, overdue.effects, overdue.timeline), now)
 

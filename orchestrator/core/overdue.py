@@ -10,18 +10,34 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orchestrator.core.branch import Change, StepRecord, ask_check, current_steps, with_branch
-from orchestrator.core.events import Effect, Entry
+from orchestrator.core.branch import (
+    REPORT_SECONDS,
+    Change,
+    StepRecord,
+    ask_check,
+    current_steps,
+    with_branch,
+)
+from orchestrator.core.events import Effect, Entry, Tick
 from tasks.contract import Outcome
 
 if TYPE_CHECKING:
     from orchestrator.core.incident import Incident
 
 MAX_CHECKS = 3  #: of one branch, when no answer comes back
+#: For the look that follows silence. Nothing is known to have been started, so nothing is
+#: waited for; a few tries only keep one lost packet from deciding.
+LOOK_SECONDS = 3.0
 
 
-def find_overdue(incident: Incident, now: float) -> Change:
-    """All that is overdue now, in every branch. `steps` is the whole history, updated."""
+def find_overdue(incident: Incident, tick: Tick, now: float) -> Change:
+    """All that is overdue now, in every branch. `steps` is the whole history, updated.
+
+    Deadlines that passed while nothing could be heard count from when it could again, so that
+    reports which waited in the queue are read before silence is judged.
+    """
+    if tick.listening_since is None or now <= tick.listening_since + REPORT_SECONDS:
+        return Change(incident.branches, incident.steps)
     effects: tuple[Effect, ...] = ()
     timeline: tuple[Entry, ...] = ()
     for index in range(len(incident.branches)):
@@ -60,4 +76,5 @@ def _give_up_waiting(
         for each in incident.steps
     )
     line = Entry(now, "step", f"{first.operation} on {first.machine}: unknown: {reason}")
-    return replace(ask_check(incident, branch, now), steps=steps, timeline=(line,))
+    look = ask_check(incident, branch, now, seconds=LOOK_SECONDS)
+    return replace(look, steps=steps, timeline=(line,))

@@ -107,18 +107,21 @@ class Plan:
 
 def compile_plan(scenario: Scenario, fleet: Fleet, catalog: Catalog) -> Plan | tuple[Fault, ...]:
     """The plan, or every fault that keeps it from being one."""
-    compiler = _Compiler(scenario, fleet, catalog)
+    known = tuple(name for name in scenario.services if name in fleet.services)
+    compiler = _Compiler(replace(scenario, services=known), fleet, catalog)
     for name in scenario.services:
-        if name not in fleet.services:
+        if name not in known:
             compiler.fault("services", f"{name!r} is not a service of fleet {fleet.name!r}")
     if not scenario.services:
         compiler.fault("services", "name at least one service that must be healthy afterwards")
-    if compiler.faults:
-        return tuple(compiler.faults)
-    rungs = tuple(compiler.rung(number, rung) for number, rung in enumerate(scenario.ladder))
-    if not rungs:
+    if not scenario.ladder:
         compiler.fault("ladder", "has no rung; give at least one")
-    return tuple(compiler.faults) if compiler.faults else Plan(scenario.name, rungs)
+    # Without any service there is nothing that the steps could be bound to.
+    ladder = scenario.ladder if known else ()
+    rungs = tuple(compiler.rung(number, rung) for number, rung in enumerate(ladder))
+    # A step that is repeated for each machine has its fault once.
+    faults = tuple(dict.fromkeys(compiler.faults))
+    return faults or Plan(scenario.name, rungs)
 
 
 class _Compiler:
@@ -153,6 +156,11 @@ class _Compiler:
         return replace(branch, optional=False)
 
     def machine_waves(self, rung: Rung, place: str) -> Iterator[tuple[Branch, ...]]:
+        try:
+            waves(service_graph(self.fleet, self.scenario.services))
+        except ValueError as cycle:
+            self.fault(place, f"the services wait for each other in a circle: {cycle}")
+            return
         try:
             order = waves(machine_graph(self.fleet, self.scenario.services))
         except ValueError as cycle:
