@@ -28,7 +28,7 @@ from celery.signals import worker_process_init, worker_ready
 from tasks import catalog
 from tasks.contract import Json, Outcome, Progress, WorkReport, private_key, public_key
 from tasks.host import LocalHost
-from workers.broker import COORDINATOR_QUEUE, host_queue, make_app, take_back
+from workers.broker import COORDINATOR_QUEUE, host_queue, make_app, take_back_patiently
 from workers.executor import Executor, Identity
 from workers.journal import Journal
 
@@ -145,7 +145,8 @@ def main() -> int:
         print(f"autobot-dr agent: one runs already on {identity.state}; stop it", file=sys.stderr)
         return 1
     app = build(identity, broker_url, concurrency=concurrency)
-    _take_back_patiently(app)
+    if count := take_back_patiently(app, _away):
+        log.info("took back %d orders that were begun before a crash", count)
     send_what_waits(app, identity)
 
     @worker_ready.connect(weak=False)
@@ -166,18 +167,10 @@ def main() -> int:
     return int(worker.exitcode or 0)
 
 
-def _take_back_patiently(app: Celery) -> None:
-    """The broker may be away when a machine boots; an agent waits for it, however long."""
-    while True:
-        try:
-            if count := take_back(app):
-                log.info("took back %d orders that were begun before a crash", count)
-            return
-        except app.connection_for_read().recoverable_connection_errors as error:
-            log.warning("no broker yet: %s", error)
-            # A machine's boot must not wait for a broker that may itself be coming back.
-            _notify_systemd("READY=1")
-            time.sleep(1)
+def _away(error: Exception) -> None:
+    log.warning("no broker yet: %s", error)
+    # A machine's boot must not wait for a broker that may itself be coming back.
+    _notify_systemd("READY=1")
 
 
 def _notify_systemd(state: str) -> None:

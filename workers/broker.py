@@ -7,6 +7,8 @@ in docs/decisions/celery-settings.md.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from celery import Celery
@@ -64,7 +66,7 @@ def make_app(broker_url: str, *, consumer: str = "", result_backend: str = "") -
 
 
 def _transport_options(broker_url: str, consumer: str) -> dict[str, Any]:
-    if not broker_url.startswith(("redis", "valkey", "unix")):
+    if not is_redis(broker_url):
         return {"confirm_publish": True}
     options: dict[str, Any] = {
         # A step may last for hours; what a crash left is taken back at start, not by time-out.
@@ -80,6 +82,25 @@ def _transport_options(broker_url: str, consumer: str) -> dict[str, Any]:
             "unacked_mutex_key": f"unacked_mutex.{consumer}",
         }
     return options
+
+
+def result_backend_for(broker_url: str) -> str:
+    """The same Redis holds the results of `celery call`; RabbitMQ cannot, and none is needed."""
+    return broker_url if is_redis(broker_url) else ""
+
+
+def is_redis(broker_url: str) -> bool:
+    return broker_url.startswith(("redis", "unix"))
+
+
+def take_back_patiently(app: Celery, away: Callable[[Exception], None]) -> int:
+    """`take_back` once the broker is there; each second that it is not, `away` is told."""
+    while True:
+        try:
+            return take_back(app)
+        except app.connection_for_read().recoverable_connection_errors as error:
+            away(error)
+            time.sleep(1)
 
 
 def take_back(app: Celery) -> int:

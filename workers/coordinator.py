@@ -1,106 +1,111 @@
-"""The coordinator's process: a Celery worker for its queue, the ticker, the web and the API.
+"""Starts the coordinator's process: settings in, worker, ticker and web out.
 
-What lives here: starting and stopping these together, and the tasks that others send. What
-must not: deciding; every task hands its message to `orchestrator.coordinator` at once.
+What lives here: putting the parts together, and the sentences for what keeps it from starting.
+What must not: any behaviour of the parts. Exit codes are those of the command line: 1 for a
+fault of the configuration, 6 for a broker that is not there when it must be.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from celery import Celery
+import uvicorn
+from fastapi import FastAPI
 
-from orchestrator.coordinator import Coordinator, UnknownScenario
+from orchestrator.config import load
+from orchestrator.coordinator import Coordinator, Protected
+from orchestrator.core.plan import Fault
+from orchestrator.lookout import Lookout
 from orchestrator.ports import StoreUnavailable
-from tasks.contract import Json, Progress, WireError, WorkReport
-from workers.broker import COORDINATOR_QUEUE
-
-log = logging.getLogger("autobot_dr.coordinator")
+from orchestrator.settings import Settings, read_settings
+from orchestrator.setup import load_keys
+from orchestrator.store import StoreRefused, open_store
+from orchestrator.web.access import read_tokens
+from orchestrator.web.app import make_web
+from tasks import catalog
+from tasks.host import LocalHost
+from workers.broker import COORDINATOR_QUEUE, make_app, result_backend_for, take_back_patiently
+from workers.inbox import Ticker, consume, register
+from workers.publisher import ChainPublisher
 
 T = TypeVar("T")
 
-TICK_SECONDS = 1.0
-STORE_PAUSE_SECONDS = 2  #: before a message is tried again while the store is away
+log = logging.getLogger("autobot_dr.coordinator")
 
 
-def register(app: Celery, coordinator: Coordinator) -> None:
-    """The coordinator's tasks, under the names that agents and people send them by."""
-
-    @app.task(name="orchestrator.recover", shared=False, bind=True, throws=(UnknownScenario,))
-    def recover(self: Any, scenario: str, reason: str = "by hand, by Celery") -> dict[str, str]:
-        run = self.request.id
-        incident = _patiently(lambda: coordinator.recover(scenario, reason=reason, run=run))
-        return {"run": incident.run, "incident": incident.id, "state": incident.state.value}
-
-    @app.task(name="orchestrator.report", ignore_result=True, shared=False)
-    def report(report: Mapping[str, Json]) -> None:
-        if message := _read(WorkReport, report):
-            _patiently(lambda: coordinator.report(message))
-
-    @app.task(name="orchestrator.progress", ignore_result=True, shared=False)
-    def progress(progress: Mapping[str, Json]) -> None:
-        if message := _read(Progress, progress):
-            _patiently(lambda: coordinator.progress(message))
-
-    @app.task(name="orchestrator.status_check", ignore_result=True, shared=False)
-    def status_check(run: str, rung: int, wave: int, branch: int, seconds: float) -> None:
-        _patiently(lambda: coordinator.check(run, rung, wave, branch, seconds))
+class CannotStart(Exception):
+    """The coordinator cannot start; each fault says what to mend. Nothing was started."""
 
 
-def _patiently(take: Callable[[], T]) -> T:
-    """A message waits here while the store is away; unacknowledged, it outlives this process."""
-    while True:
-        try:
-            return take()
-        except StoreUnavailable as away:
-            log.warning("the store is away, trying again in %d s: %s", STORE_PAUSE_SECONDS, away)
-            time.sleep(STORE_PAUSE_SECONDS)
-
-
-def _read(kind: Any, message: Mapping[str, Json]) -> Any:
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        return kind.from_wire(message)
-    except WireError as error:
-        log.warning("a message on the coordinator's queue is not ours: %s", error)
-        return None
+        return _serve()
+    except (CannotStart, StoreRefused, StoreUnavailable) as reason:
+        print(f"autobot-dr coordinator: {reason}", file=sys.stderr)
+        return 1
 
 
-def consume(app: Celery, *, name: str = "coordinator") -> int:
-    """Serve the coordinator's queue until SIGTERM. Threads: a check waits, it does not compute."""
-    worker = app.Worker(
-        hostname=f"{name}@orchestrator",
-        queues=[COORDINATOR_QUEUE],
-        pool="threads",
-        concurrency=16,
-        prefetch_multiplier=4,
-        without_gossip=True,
-        without_mingle=True,
-        loglevel="WARNING",
+def _serve() -> int:
+    settings = _sound(read_settings())
+    if settings.broker_url is None:
+        raise CannotStart("AUTOBOT_DR_BROKER_URL is not set; `autobot-dr up` brings its own broker")
+    configuration = _sound(load(settings.fleet, settings.runbooks))
+    keys = _sound(load_keys(settings.keys, configuration.fleet.machines))
+    tokens = _sound(read_tokens(settings.tokens))
+    settings.state.mkdir(parents=True, exist_ok=True)
+    store = open_store(settings.store_url.get_secret_value())
+    url = settings.broker_url.get_secret_value()
+    app = make_app(url, consumer=COORDINATOR_QUEUE, result_backend=result_backend_for(url))
+    publisher = ChainPublisher(app, keys.coordinator)
+    lookout = Lookout(LocalHost(), catalog.probes())
+    protected = Protected(
+        configuration.fleet, configuration.scenarios, configuration.plans, keys.agents
     )
-    worker.start()
-    return int(worker.exitcode or 0)
+    coordinator = Coordinator(protected, store, publisher, lookout, time.time)
+    register(app, coordinator)
+
+    def ready() -> list[str]:
+        return [] if publisher.listening() else ["the broker cannot be reached"]
+
+    web = _web(settings, make_web(coordinator, configuration, tokens, ready=ready))
+    web_thread = threading.Thread(target=web.run, name="web", daemon=True)
+    web_thread.start()
+    ticker = Ticker(coordinator.tick)
+    ticker.start()
+    try:
+        take_back_patiently(app, lambda error: log.warning("no broker yet: %s", error))
+        return consume(app)
+    finally:
+        ticker.stop()
+        web.should_exit = True
+        web_thread.join(timeout=5)
+        store.close()
 
 
-class Ticker(threading.Thread):
-    """Calls `tick` once a second until stopped; a failing tick is logged and tried again."""
+def _sound(found: T | tuple[Fault, ...]) -> T:
+    if isinstance(found, tuple):
+        raise CannotStart("; ".join(str(each) for each in found))
+    return found
 
-    def __init__(self, tick: Callable[[], None]) -> None:
-        super().__init__(name="ticker", daemon=True)
-        self._tick, self._stopping = tick, threading.Event()
 
-    def run(self) -> None:
-        due = time.monotonic()
-        while not self._stopping.wait(max(0.0, due - time.monotonic())):
-            due += TICK_SECONDS
-            try:
-                self._tick()
-            except Exception:
-                log.exception("a tick failed; the next one is in a second")
+def _web(settings: Settings, app: FastAPI) -> uvicorn.Server:
+    """Served in a thread: signals belong to the Celery worker in the main one."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=settings.listen_address,
+            port=settings.listen_port,
+            log_level="warning",
+            timeout_graceful_shutdown=2,
+        )
+    )
 
-    def stop(self) -> None:
-        self._stopping.set()
-        self.join(timeout=5)
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -32,7 +32,7 @@ from tasks.contract import WorkOrder, new_keys, private_key, public_key
 from tasks.host import LocalHost
 from tests.integration import rig
 from workers.broker import COORDINATOR_QUEUE, make_app
-from workers.coordinator import Ticker, register
+from workers.inbox import Ticker, register
 from workers.publisher import ChainPublisher
 
 BIN = Path(__file__).parent / "bin"

@@ -1,0 +1,106 @@
+"""What others send to the coordinator: its tasks, its queue, and the clock that drives it.
+
+What lives here: the Celery side of the coordinator. What must not: deciding; every task hands
+its message to `orchestrator.coordinator` at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from celery import Celery
+
+from orchestrator.coordinator import Coordinator, UnknownScenario
+from orchestrator.ports import StoreUnavailable
+from tasks.contract import Json, Progress, WireError, WorkReport
+from workers.broker import COORDINATOR_QUEUE
+
+log = logging.getLogger("autobot_dr.coordinator")
+
+T = TypeVar("T")
+
+TICK_SECONDS = 1.0
+STORE_PAUSE_SECONDS = 2  #: before a message is tried again while the store is away
+
+
+def register(app: Celery, coordinator: Coordinator) -> None:
+    """The coordinator's tasks, under the names that agents and people send them by."""
+
+    @app.task(name="orchestrator.recover", shared=False, bind=True, throws=(UnknownScenario,))
+    def recover(self: Any, scenario: str, reason: str = "by hand, by Celery") -> dict[str, str]:
+        run = self.request.id
+        incident = _patiently(lambda: coordinator.recover(scenario, reason=reason, run=run))
+        return {"run": incident.run, "incident": incident.id, "state": incident.state.value}
+
+    @app.task(name="orchestrator.report", ignore_result=True, shared=False)
+    def report(report: Mapping[str, Json]) -> None:
+        if message := _read(WorkReport, report):
+            _patiently(lambda: coordinator.report(message))
+
+    @app.task(name="orchestrator.progress", ignore_result=True, shared=False)
+    def progress(progress: Mapping[str, Json]) -> None:
+        if message := _read(Progress, progress):
+            _patiently(lambda: coordinator.progress(message))
+
+    @app.task(name="orchestrator.status_check", ignore_result=True, shared=False)
+    def status_check(run: str, rung: int, wave: int, branch: int, seconds: float) -> None:
+        _patiently(lambda: coordinator.check(run, rung, wave, branch, seconds))
+
+
+def _patiently(take: Callable[[], T]) -> T:
+    """A message waits here while the store is away; unacknowledged, it outlives this process."""
+    while True:
+        try:
+            return take()
+        except StoreUnavailable as away:
+            log.warning("the store is away, trying again in %d s: %s", STORE_PAUSE_SECONDS, away)
+            time.sleep(STORE_PAUSE_SECONDS)
+
+
+def _read(kind: Any, message: Mapping[str, Json]) -> Any:
+    try:
+        return kind.from_wire(message)
+    except WireError as error:
+        log.warning("a message on the coordinator's queue is not ours: %s", error)
+        return None
+
+
+def consume(app: Celery, *, name: str = "coordinator") -> int:
+    """Serve the coordinator's queue until SIGTERM. Threads: a check waits, it does not compute."""
+    worker = app.Worker(
+        hostname=f"{name}@orchestrator",
+        queues=[COORDINATOR_QUEUE],
+        pool="threads",
+        concurrency=16,
+        prefetch_multiplier=4,
+        without_gossip=True,
+        without_mingle=True,
+        loglevel="WARNING",
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+class Ticker(threading.Thread):
+    """Calls `tick` once a second until stopped; a failing tick is logged and tried again."""
+
+    def __init__(self, tick: Callable[[], None]) -> None:
+        super().__init__(name="ticker", daemon=True)
+        self._tick, self._stopping = tick, threading.Event()
+
+    def run(self) -> None:
+        due = time.monotonic()
+        while not self._stopping.wait(max(0.0, due - time.monotonic())):
+            due += TICK_SECONDS
+            try:
+                self._tick()
+            except Exception:
+                log.exception("a tick failed; the next one is in a second")
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.join(timeout=5)
