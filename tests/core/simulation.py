@@ -123,7 +123,7 @@ class World:
     def _deliver(self, publish: Publish, index: int) -> None:
         """The next link of a chain: an order for its agent or, at the end, the check."""
         if index == len(publish.orders):
-            self._look(publish.rung, publish.wave, publish.branch)
+            self._look(publish.rung, publish.wave, publish.branch, publish.check_seconds)
             return
         order = publish.orders[index]
         if self.dead_until.get(order.agent, 0.0) > self.now:
@@ -179,7 +179,7 @@ class World:
             ended_at=self.now + lasts,
         )
 
-    def _look(self, rung: int, wave: int, branch: int) -> None:
+    def _look(self, rung: int, wave: int, branch: int, seconds: float) -> None:
         """The coordinator looks from outside; services get healthy, stay sick or fall back."""
         planned = self.incident.plan.branch(rung, wave, branch)
         for name in planned.checks:
@@ -188,13 +188,14 @@ class World:
             else:
                 self.healthy.add(name)
         results = tuple(CheckResult(n, n in self.healthy, "looked") for n in planned.checks)
-        lasts = 0.01 if all(each.healthy for each in results) else planned.check_seconds
+        lasts = 0.01 if all(each.healthy for each in results) else seconds
         checked = Checked(rung, wave, branch, results)
         self._at(self.now + lasts, lambda: self.decide(checked))
 
     def _sometimes(self) -> None:
         if self._chance(0.05):
-            self.decide(Tick())
+            since = self.random.choice([0.0, None, self.now - 5, self.now - 50])
+            self.decide(Tick(listening_since=since))
         if self._chance(self.faults.forged):
             self._forge()
         if self._chance(self.faults.people):
@@ -209,7 +210,7 @@ class World:
         rung = self.random.randrange(len(self.incident.plan.rungs))
         wave = self.random.randrange(len(self.incident.plan.rungs[rung].waves))
         if self._chance(0.3):
-            self._look(rung, wave, 0)
+            self._look(rung, wave, 0, 40.0)
         elif self._chance(0.3) or not self.incident.steps:
             lie = CheckResult("api", healthy=True, reason="forged")
             self.decide(Checked(rung, wave, self.random.choice([-1, 99]), (lie,)))
