@@ -30,6 +30,7 @@ PROPERTIES = (
     "InvocationID",
     "ActiveEnterTimestampMonotonic",
     "ExecMainStatus",
+    "InactiveExitTimestampMonotonic",
 )
 
 
@@ -46,6 +47,7 @@ class Unit:
     main_pid: int
     invocation: str
     exit_status: int
+    tried_at: float  #: when systemd last began to start it, in seconds of uptime
     active_for: float = 0.0  #: seconds in the present active state
     check: str | None = None  #: what its health check complains of; None when not asked
 
@@ -69,6 +71,7 @@ def show(host: Host, unit: str) -> Unit:
     if not ran.ok or "LoadState" not in said:
         raise HostFault(f"systemd could not be asked about {unit}: {first_line(ran)}")
     active = said.get("ActiveState", "")
+    entered = _number(said.get("ActiveEnterTimestampMonotonic", ""))
     return Unit(
         load=said["LoadState"],
         enabled=said.get("UnitFileState", ""),
@@ -79,9 +82,8 @@ def show(host: Host, unit: str) -> Unit:
         main_pid=_number(said.get("MainPID", "")),
         invocation=said.get("InvocationID", ""),
         exit_status=_number(said.get("ExecMainStatus", "")),
-        active_for=_age(host, _number(said["ActiveEnterTimestampMonotonic"]))
-        if active == "active"
-        else 0.0,
+        tried_at=_number(said.get("InactiveExitTimestampMonotonic", "")) / 1e6,
+        active_for=max(0.0, _uptime(host) - entered / 1e6) if active == "active" else 0.0,
     )
 
 
@@ -90,11 +92,11 @@ def _number(text: str) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def _age(host: Host, since_microseconds: int) -> float:
+def _uptime(host: Host) -> float:
     uptime = host.read("/proc/uptime")
     if not uptime:
-        raise HostFault("/proc/uptime cannot be read, so the age of the unit is not known")
-    return max(0.0, float(uptime.split()[0]) - since_microseconds / 1e6)
+        raise HostFault("/proc/uptime cannot be read, so the age of a unit is not known")
+    return float(uptime.split()[0])
 
 
 def first_line(ran: Ran) -> str:
@@ -161,6 +163,7 @@ def order(host: Host, verb: str, unit: str, *, seconds: float) -> None:
     hung service otherwise holds up its own recovery for systemd's stop timeout (90 s as
     shipped, and some units have none). One that is slow to start is left alone.
     """
+    begun = host.now()
     ran = host.run(("systemctl", verb, "--", unit), seconds=seconds)
     if ran.ok:
         return
@@ -169,8 +172,9 @@ def order(host: Host, verb: str, unit: str, *, seconds: float) -> None:
         if now.active == "deactivating":
             _order_at_once(host, "kill", "--signal=KILL", "--", unit)
         return
-    if now.result == "start-limit-hit":
-        # It died so often that systemd no longer tries. The fault may be mended by now.
+    if now.active == "failed" and now.tried_at < _uptime(host) - (host.now() - begun):
+        # It died so often that systemd did not even try: neither its result nor systemctl's
+        # message says so. The fault may be mended by now.
         _order_at_once(host, "reset-failed", "--", unit)
         ran = host.run(("systemctl", verb, "--", unit), seconds=seconds)
         if ran.ok or ran.exit_code is None:

@@ -57,6 +57,7 @@ RUNNING = {
     "InvocationID": "old",
     "ActiveEnterTimestampMonotonic": 1_000_000,
     "ExecMainStatus": 0,
+    "InactiveExitTimestampMonotonic": 1_000_000,
 }
 INFO = {
     "redis_version": "7.0.15",
