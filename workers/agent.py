@@ -17,12 +17,14 @@ import os
 import socket
 import sys
 import time
+import warnings
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from celery import Celery
+from celery.platforms import SecurityWarning
 from celery.signals import worker_process_init, worker_ready
 
 from tasks import catalog
@@ -130,6 +132,8 @@ def send_what_waits(app: Celery, identity: Identity) -> None:
 
 
 def main() -> int:
+    # Systemd and the hypervisor want root; Celery's advice is for workers that unpickle.
+    warnings.simplefilter("ignore", SecurityWarning)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
         identity = identity_from(os.environ)
@@ -162,6 +166,7 @@ def main() -> int:
         without_gossip=True,
         without_mingle=True,
         loglevel="WARNING",
+        quiet=True,
     )
     worker.start()
     return int(worker.exitcode or 0)

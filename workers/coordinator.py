@@ -11,9 +11,11 @@ import logging
 import sys
 import threading
 import time
+import warnings
 from typing import TypeVar
 
 import uvicorn
+from celery.platforms import SecurityWarning
 from fastapi import FastAPI
 
 from orchestrator.config import load
@@ -42,6 +44,8 @@ class CannotStart(Exception):
 
 
 def main() -> int:
+    # Only JSON is accepted, so what Celery warns of (unpickling as root) cannot happen.
+    warnings.simplefilter("ignore", SecurityWarning)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:

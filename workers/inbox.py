@@ -80,6 +80,7 @@ def consume(app: Celery, *, name: str = "coordinator") -> int:
         without_gossip=True,
         without_mingle=True,
         loglevel="WARNING",
+        quiet=True,
     )
     worker.start()
     return int(worker.exitcode or 0)
