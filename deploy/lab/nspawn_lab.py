@@ -58,7 +58,7 @@ def make(
 ) -> NspawnLab:
     if any(sign in str(home) for sign in ":\\"):
         raise LabFault(f"{home}: systemd-nspawn cannot bind a path with a colon or a backslash")
-    root = rootfs.ensure(tell)
+    built = rootfs.ensure(tell)
     # From the path, so that a run that was killed leaves names which the next one finds.
     short = hashlib.sha256(str(home).encode()).hexdigest()[:6]
     namespace = f"adr-{short}"
@@ -68,7 +68,7 @@ def make(
         "driver": "nspawn",
         "namespace": namespace,
         "network": NETWORK,
-        "rootfs": str(root),
+        "rootfs": str(built.root),
         "power": power_program("nspawn", home),
         "machines": {},
     }
@@ -85,7 +85,7 @@ def make(
             "label": label,
             "link": label,
             "kept_inside": PLACES.kept,
-            "argv": _argv(home, root, label, machine),
+            "argv": _argv(home, built, label, machine),
         }
     # Written down before anything is made, so that `down` can clear what a killed run left.
     (home / "lab.json").write_text(json.dumps(plan, indent=1))
@@ -93,7 +93,7 @@ def make(
     return NspawnLab(home)
 
 
-def _argv(home: Path, root: Path, label: str, machine: MachineDefinition) -> list[str]:
+def _argv(home: Path, built: rootfs.Built, label: str, machine: MachineDefinition) -> list[str]:
     laid, kept = home / "laid" / machine.name, home / "kept" / machine.name
     (kept / "autobot-dr").mkdir(parents=True)
     read_only = {
@@ -104,6 +104,7 @@ def _argv(home: Path, root: Path, label: str, machine: MachineDefinition) -> lis
         laid / "units": "/usr/local/lib/systemd/system",
         laid / "tmpfiles.conf": "/etc/tmpfiles.d/lab.conf",
         home / "keys" / "machine": "/run/lab-ssh",
+        **built.packages,
     }
     kept_folders = {kept / "autobot-dr": "/var/lib/autobot-dr"}
     for folder in machine.keeps:
@@ -112,7 +113,7 @@ def _argv(home: Path, root: Path, label: str, machine: MachineDefinition) -> lis
         kept_folders[own] = folder
     return [
         *("systemd-nspawn", "--quiet", "--settings=no", "--boot", "--volatile=overlay"),
-        *(f"--directory={root}", f"--machine={label}", f"--hostname={machine.name}"),
+        *(f"--directory={built.root}", f"--machine={label}", f"--hostname={machine.name}"),
         *("--register=no", "--keep-unit", "--link-journal=no"),
         *("--resolv-conf=off", "--timezone=off"),
         *(f"--network-namespace-path=/run/netns/{label}", "--capability=CAP_NET_ADMIN"),

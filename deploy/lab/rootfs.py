@@ -1,4 +1,4 @@
-"""Builds the root file system that all nspawn machines of a lab share, once, into a cache.
+"""Builds what all nspawn machines share, once, into a cache: the root and Python packages.
 
 What lives here: the recipe and its building. What must not: anything that changes with our
 own code. Unit files and stand-ins are laid over each machine by the lab, so that editing
@@ -7,6 +7,7 @@ them needs no rebuild; the folder's name carries a hash of everything that does 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -15,8 +16,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+from deploy.lab.processes import die_with_parent
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -56,8 +60,9 @@ REMOVED = ["etc/hostname", "etc/ssh/ssh_host_*", "var/cache/apt/archives/*", "va
 #: The seed's SSH user, who may use sudo and read the journal.
 USER = ["--create-home", "--shell", "/bin/bash", "--groups", "systemd-journal,adm", "autobot"]
 
-#: Installed with uv, each group of pyproject.toml into its own folder.
-GROUPS = {"agent": "opt/autobot-dr/lib", "npu": "opt/npu/lib"}
+#: Groups of pyproject.toml, and where a machine finds their packages. They are bound and not
+#: part of the root, because they change more often and take seconds instead of minutes.
+GROUPS = {"agent": "/opt/autobot-dr/lib", "npu": "/opt/npu/lib"}
 
 Tell = Callable[[str], None]
 
@@ -80,38 +85,77 @@ def missing_here() -> str:
     return ""
 
 
-def ensure(tell: Tell) -> Path:
-    """The root file system's folder, built first if this recipe has not been built yet."""
-    requirements = {group: _requirements(group) for group in GROUPS}
-    parts = [SUITE, PACKAGES, MASKED, FILES, REMOVED, USER, GROUPS, platform.machine()]
-    recipe = json.dumps([parts, requirements], sort_keys=True)
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a machine is made of: its root, and where each package folder is bound into it."""
+
+    root: Path
+    packages: Mapping[Path, str]
+
+
+def ensure(tell: Tell) -> Built:
+    """The root file system and the packages, each built first if its recipe is a new one."""
+    base = [SUITE, PACKAGES, MASKED, FILES, REMOVED, USER, platform.machine()]
+    root = _cached("rootfs", json.dumps(base, sort_keys=True), _root, tell)
+    packages: dict[Path, str] = {}
+    for group, bound_at in GROUPS.items():
+        requirements = _requirements(group)
+
+        def build(
+            aside: Path, tell: Tell, requirements: str = requirements, bound_at: str = bound_at
+        ) -> None:
+            tell(f"installing the machines' Python packages for {bound_at}")
+            _install(aside, requirements)
+            _compile(root, aside, bound_at)
+
+        recipe = json.dumps([base, requirements], sort_keys=True)
+        packages[_cached(f"packages-{group}", recipe, build, tell)] = bound_at
+    return Built(root, packages)
+
+
+def _cached(name: str, recipe: str, build: Callable[[Path, Tell], None], tell: Tell) -> Path:
+    """Built aside and renamed, so that what is there is whole; one builder at a time."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autobot-dr"
-    target = cache / f"rootfs-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    target = cache / f"{name}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     if target.is_dir():
         return target
     cache.mkdir(parents=True, exist_ok=True)
-    aside = cache / f"{target.name}.building-{os.getpid()}"
-    try:
-        _build(aside, requirements, tell)
-        aside.rename(target)
-    except FileExistsError:
-        tell("another run built the same root file system meanwhile; using that one")
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    aside = cache / f"{target.name}.building"
+    with (cache / f"{target.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.is_dir():
+            _remove(aside)  # a builder that was killed left it, for we have the lock
+            try:
+                build(aside, tell)
+                aside.rename(target)
+            finally:
+                _remove(aside)
     return target
 
 
-def _build(root: Path, requirements: dict[str, str], tell: Tell) -> None:
+def _remove(folder: Path) -> None:
+    """Also where debootstrap was killed with the kernel's file systems mounted inside."""
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for mount in sorted((each for each in mounts if each.startswith(f"{folder}/")), reverse=True):
+        _run("umount", mount)
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _root(aside: Path, tell: Tell) -> None:
     began = time.monotonic()
-    tell(f"building the machines' root file system (once, two to four minutes): {root}")
+    tell(f"building the machines' root file system (once, two to four minutes): {aside}")
     include = ",".join(PACKAGES)
-    _run("debootstrap", "--variant=minbase", f"--include={include}", SUITE, str(root))
-    tell(f"debootstrap done after {time.monotonic() - began:.0f} s; Python packages")
-    for group, folder in GROUPS.items():
-        _install(root / folder, requirements[group])
-    _run("chroot", str(root), "python3", "-m", "compileall", "-q", "-j2", "/opt")
-    _configure(root)
+    _run("debootstrap", "--variant=minbase", f"--include={include}", SUITE, str(aside))
+    _configure(aside)
     tell(f"root file system ready after {time.monotonic() - began:.0f} s")
+
+
+def _compile(root: Path, packages: Path, bound_at: str) -> None:
+    """With the machines' own Python, so that no agent has to compile anything when it starts."""
+    inside = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--private-network"]
+    inside += [f"--directory={root}", "--volatile=overlay", f"--bind={packages}:{bound_at}"]
+    _run(*inside, "python3", "-m", "compileall", "-q", bound_at)
 
 
 def _configure(root: Path) -> None:
@@ -146,14 +190,13 @@ def _requirements(group: str) -> str:
 
 
 def _install(target: Path, requirements: str) -> None:
-    listing = target.parent / "requirements.txt"
-    listing.parent.mkdir(parents=True, exist_ok=True)
+    target.mkdir()
+    listing = target / "requirements.txt"
     listing.write_text(requirements)
     install = [_uv(), "pip", "install", "--quiet", "--target", str(target), "--no-deps"]
     install += ["--python-version", "3.11", "--only-binary", ":all:"]
     install += ["--python-platform", f"{platform.machine()}-manylinux_2_28"]
     _run(*install, "--requirement", str(listing))
-    listing.unlink()
 
 
 def _uv() -> str:
@@ -184,6 +227,7 @@ def _bounded(argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
         timeout=1800,
+        preexec_fn=die_with_parent,
         env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"},
     )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import secrets
 import shlex
@@ -19,7 +18,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-PR_SET_PDEATHSIG = 1
+from deploy.lab.processes import die_with_parent
+
 START_TIMEOUT, STOP_TIMEOUT = 90.0, 90.0
 
 
@@ -78,11 +78,6 @@ def read_environment(path: str) -> dict[str, str]:
     return {name: "".join(shlex.split(value)) for name, _, value in pairs}
 
 
-def die_with_parent() -> None:
-    """A supervisor that is killed takes its services along, as a machine without power does."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 @dataclass
 class Unit:
     """A unit's state, and the process behind it."""
@@ -115,7 +110,8 @@ class Unit:
                 return True
             self.restarts = 0
             await self._spawn()
-        while self.active == "activating":
+        # One failed try is the answer, whatever the restarts after it will bring.
+        while self.active == "activating" and self.sub != "auto-restart":
             await self._next_change()
         return self.active == "active"
 
@@ -168,7 +164,7 @@ class Unit:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
                 process_group=0,
-                preexec_fn=die_with_parent,
+                preexec_fn=die_with_parent,  # a machine without power has no services
                 limit=1 << 20,
                 cwd=self.file.folder,
                 env=environment,
