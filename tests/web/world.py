@@ -58,6 +58,9 @@ class KeepingPublisher:
             raise PublishFailed("the broker did not take the chain: connection refused")
         self.published.append((incident.run, effect))
 
+    def listening(self) -> bool:
+        return not self.away
+
 
 def _scenario(name: str, approval: Approval) -> Scenario:
     restart = Rung("restart the service", (StepTemplate("service.restart", "app"),), approval)
@@ -138,7 +141,7 @@ class World:
         for run, effect in list(self.publisher.published):
             for order in effect.orders:
                 self.report(order, Outcome.DONE, "active since a moment ago")
-            self.coordinator.check(run, effect.rung, effect.wave, effect.branch)
+            self.coordinator.check(run, effect.rung, effect.wave, effect.branch, 2.0)
 
 
 @contextmanager

@@ -1,0 +1,166 @@
+"""The command line's side of the HTTP API: one request, or following a run.
+
+What lives here: the client, and the way from what can go wrong to a sentence and an exit code.
+What must not: showing anything.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.commands.ending import Exit, Stop, faulty
+from orchestrator.core.plan import Fault
+from orchestrator.settings import Settings, read_token
+
+if TYPE_CHECKING:
+    import httpx
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 60.0  #: status asks every service, and each may be slow to answer
+HEARD_SECONDS = 40.0  #: a stream says something every 15 s
+AWAY_SECONDS = 60.0  #: a coordinator that restarts is waited for this long
+PAUSE_SECONDS = 0.5
+
+_CODES = {"unknown-scenario": Exit.USAGE, "unknown-run": Exit.USAGE}
+_CODES |= {"unknown-incident": Exit.USAGE, "not-understood": Exit.USAGE}
+_CODES |= {"store-unavailable": Exit.UNREACHABLE, "not-ready": Exit.UNREACHABLE}
+
+
+class Away(Exception):
+    """The coordinator did not answer. Trying again may help."""
+
+
+class Client:
+    """Talks to the coordinator of these settings, with the home's token."""
+
+    def __init__(self, settings: Settings) -> None:
+        import httpx
+
+        token = read_token(settings)
+        if isinstance(token, Fault):
+            raise faulty([token])
+        self.url = settings.api_url
+        self._http = httpx.Client(
+            base_url=settings.api_url,
+            headers={"Authorization": f"Bearer {token.get_secret_value()}"},
+            timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+            # A proxy may be down on the very day, and the coordinator is one of ours.
+            trust_env=False,
+        )
+
+    def get(self, path: str, **query: Any) -> Any:
+        return self.request("GET", path, params=query)
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None, key: str = "") -> Any:
+        headers = {"Idempotency-Key": key} if key else {}
+        return self.request("POST", path, json=body, headers=headers)
+
+    def request(self, method: str, path: str, **more: Any) -> Any:
+        """The answer's JSON. Every other end ends the command."""
+        try:
+            return self._answer(method, path, **more)
+        except Away as away:
+            raise self._unreachable(away) from away
+
+    def start(self, scenario: str, reason: str, key: str) -> Any:
+        """Start a run. An answer that was lost is asked for again; the key makes it one run."""
+        body = {"scenario": scenario, "reason": reason}
+        headers = {"Idempotency-Key": key}
+        try:
+            return self._answer("POST", "/api/v1/runs", json=body, headers=headers)
+        except Away:
+            time.sleep(PAUSE_SECONDS)
+        return self.request("POST", "/api/v1/runs", json=body, headers=headers)
+
+    def _answer(self, method: str, path: str, **more: Any) -> Any:
+        import httpx
+
+        try:
+            answer = self._http.request(method, path, **more)
+        except httpx.HTTPError as error:
+            raise Away(_said(error)) from error
+        except httpx.InvalidURL as error:
+            raise Stop(Exit.FAULT, f"AUTOBOT_DR_API_URL: {self.url!r}: {error}") from error
+        self._demand(answer)
+        return _json(answer.text, self.url)
+
+    def _demand(self, answer: httpx.Response) -> None:
+        if answer.is_success:
+            return
+        if answer.headers.get("content-type") != "application/problem+json":
+            raise Stop(
+                Exit.FAULT,
+                f"{self.url} answers with {answer.status_code} and is no AutoBot DR coordinator; "
+                "set AUTOBOT_DR_API_URL to where yours listens",
+            )
+        problem = _json(answer.text, self.url)
+        kind = str(problem["type"]).rpartition(":")[2]
+        raise Stop(_CODES.get(kind, Exit.FAULT), problem["detail"])
+
+    def _unreachable(self, away: Away) -> Stop:
+        return Stop(
+            Exit.UNREACHABLE,
+            f"the coordinator at {self.url} cannot be reached ({away}); start it with "
+            "`autobot-dr up`, or set AUTOBOT_DR_API_URL to where it listens",
+        )
+
+    def events(self, run: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """(kind, data) of a run's events from its first line on, whatever breaks in between."""
+        last = ""
+        ends = time.monotonic() + AWAY_SECONDS
+        while True:
+            try:
+                for kind, data, number in self._stream(run, last):
+                    last, ends = number or last, time.monotonic() + AWAY_SECONDS
+                    yield kind, data
+            except Away as away:
+                if time.monotonic() > ends:
+                    raise self._unreachable(away) from away
+            time.sleep(PAUSE_SECONDS)
+
+    def _stream(self, run: str, last: str) -> Iterator[tuple[str, Mapping[str, Any], str]]:
+        import httpx
+
+        headers = {"Last-Event-ID": last} if last else {}
+        timeout = httpx.Timeout(HEARD_SECONDS, connect=CONNECT_SECONDS)
+        stream = self._http.stream(
+            "GET", "/api/v1/events", params={"run": run}, headers=headers, timeout=timeout
+        )
+        try:
+            with stream as answer:
+                if not answer.is_success:
+                    answer.read()
+                    self._demand(answer)
+                fields: dict[str, str] = {}
+                for line in answer.iter_lines():
+                    if line:
+                        name, _, value = line.partition(": ")
+                        fields[name] = value
+                        continue
+                    if "event" in fields:
+                        data = json.loads(fields["data"])
+                        yield fields["event"], data, fields.get("id", "")
+                    fields = {}
+        except httpx.HTTPError as error:
+            raise Away(_said(error)) from error
+
+
+def _said(error: Exception) -> str:
+    """What went wrong, without the system's number for it."""
+    said = str(error) or type(error).__name__
+    return re.sub(r"^\[Errno -?\d+\] ", "", said)
+
+
+def _json(text: str, url: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise Stop(
+            Exit.FAULT,
+            f"what {url} answers is no JSON, so it is no AutoBot DR coordinator; "
+            "set AUTOBOT_DR_API_URL to where yours listens",
+        ) from error

@@ -1,0 +1,62 @@
+"""`recover`: start a run and follow it.
+
+What lives here: the command. What must not: how a run is shown (follow.py).
+"""
+
+from __future__ import annotations
+
+import uuid
+
+import click
+
+from orchestrator.commands import follow, home
+from orchestrator.commands.api import Client
+from orchestrator.commands.ending import json_option, print_json
+from orchestrator.commands.text import console
+
+
+@click.command()
+@click.argument("scenario")
+@click.option("--reason", default="by hand", show_default=True, help="Why; kept in the timeline.")
+@click.option("--no-wait", is_flag=True, help="Start the run and do not follow it.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done; nothing is sent.")
+@json_option
+def recover(scenario: str, reason: str, no_wait: bool, dry_run: bool, as_json: bool) -> None:
+    """Start a run of SCENARIO and follow it.
+
+    Ctrl-C stops following; the run goes on. Ends with 0 when the services were seen healthy
+    from outside, 3 when a person is needed, 4 when a rung waits for approval, 5 when it took
+    longer than the objectives allow, 6 when the coordinator cannot be reached.
+    """
+    if dry_run:
+        from orchestrator.commands import plan
+
+        plan.show(plan.planned(scenario), as_json)
+        return
+    client = Client(home.settings())
+    run = client.start(scenario, reason, str(uuid.uuid4()))
+    out = console()
+    if no_wait:
+        if as_json:
+            print_json(run)
+        else:
+            follow.print_head(out, run)
+            out.print(f"watch it with: autobot-dr run watch {run['id']}", soft_wrap=True)
+        return
+    if not as_json:
+        follow.print_head(out, run)
+    watch(client, run["id"], as_json)
+
+
+def watch(client: Client, run: str, as_json: bool) -> None:
+    """Follow a run to its end, show what came of it, leave with its exit code."""
+    found = follow.follow(client, run, as_json=as_json)
+    objectives = client.get(f"/api/v1/plans/{found['scenario']}")
+    if as_json:
+        print_json(found)
+    else:
+        out = console()
+        out.print()
+        follow.print_steps(out, found)
+        follow.print_end(out, found, objectives)
+    follow.end(found, objectives)

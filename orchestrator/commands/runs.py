@@ -1,0 +1,128 @@
+"""`run`: list, show, watch, approve, cancel, resume.
+
+What lives here: these commands. What must not: how a run is followed (follow.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import click
+
+from orchestrator.commands import follow, home
+from orchestrator.commands.api import Client
+from orchestrator.commands.ending import json_option, print_json
+from orchestrator.commands.recover import watch as watch_run
+from orchestrator.commands.text import clock, console, duration, table, word
+
+SHOWN_LINES = 15  #: of each piece of evidence; --json has all
+
+
+@click.group()
+def run() -> None:
+    """Runs: list, show, watch, approve, cancel, resume."""
+
+
+@run.command("list")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100))
+@json_option
+def list_runs(limit: int, as_json: bool) -> None:
+    """The newest runs."""
+    found = Client(home.settings()).get("/api/v1/runs", limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    if not found["runs"]:
+        click.echo("no run yet; `autobot-dr recover SCENARIO` starts one")
+        return
+    print_runs("RUN", "id", found["runs"])
+
+
+def print_runs(head: str, key: str, found: Iterable[Mapping[str, Any]]) -> None:
+    heads = (head, "SCENARIO", "STATE", "OPENED", "RTA", "REASON")
+    rows = (
+        (
+            each[key],
+            each["scenario"],
+            word(each["state"]),
+            clock(each["opened_at"]),
+            duration(each["rta_s"]),
+            each["reason"],
+        )
+        for each in found
+    )
+    console().print(table(heads, rows))
+
+
+@run.command()
+@click.argument("run_id", metavar="ID")
+@json_option
+def show(run_id: str, as_json: bool) -> None:
+    """A run with its timeline and steps."""
+    client = Client(home.settings())
+    found = client.get(f"/api/v1/runs/{run_id}")
+    if as_json:
+        print_json(found)
+        return
+    print_whole(found, client.get(f"/api/v1/plans/{found['scenario']}"))
+
+
+def print_whole(found: Mapping[str, Any], objectives: Mapping[str, float]) -> None:
+    out = console()
+    follow.print_head(out, found)
+    for entry in found["timeline"]:
+        follow.print_entry(out, entry, found["opened_at"], SHOWN_LINES)
+    out.print()
+    follow.print_steps(out, found)
+    follow.print_end(out, found, objectives)
+
+
+@run.command()
+@click.argument("run_id", metavar="ID")
+@json_option
+def watch(run_id: str, as_json: bool) -> None:
+    """Follow a run from its first line.
+
+    Until it is over or needs a person; the exit codes are those of recover.
+    """
+    watch_run(Client(home.settings()), run_id, as_json)
+
+
+@run.command()
+@click.argument("run_id", metavar="ID")
+@json_option
+def approve(run_id: str, as_json: bool) -> None:
+    """Let the rung begin that waits for approval."""
+    _act("approve", run_id, as_json)
+
+
+@run.command()
+@click.argument("run_id", metavar="ID")
+@json_option
+def cancel(run_id: str, as_json: bool) -> None:
+    """Stop a run.
+
+    A step that an agent has begun is still finished and reported.
+    """
+    _act("cancel", run_id, as_json)
+
+
+@run.command()
+@click.argument("run_id", metavar="ID")
+@json_option
+def resume(run_id: str, as_json: bool) -> None:
+    """Let an escalated run try its rung once more."""
+    _act("resume", run_id, as_json)
+
+
+def _act(verb: str, run_id: str, as_json: bool) -> None:
+    found = Client(home.settings()).post(f"/api/v1/runs/{run_id}/{verb}")
+    if as_json:
+        print_json(found)
+        return
+    out = console()
+    out.print(word(found["state"]), end="")
+    out.print(f": {found['reason']}")
+    if found["state"] not in follow.ENDED:
+        out.print(f"watch it with: autobot-dr run watch {run_id}", soft_wrap=True)
