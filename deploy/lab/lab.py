@@ -24,6 +24,7 @@ from typing import Any
 from deploy.lab import LabFault, faults, measure
 from deploy.lab.faults import Fault
 from deploy.lab.machines import AUTOBOT, MachineDefinition, write_environment
+from deploy.lab.powering import Machine
 from tasks.host import LocalHost, Ran
 
 HERE = Path(__file__).resolve().parent
@@ -61,6 +62,10 @@ class Lab(abc.ABC):
         }
 
     # What a driver supplies.
+
+    @abc.abstractmethod
+    def machine(self, name: str) -> Machine:
+        """The machine's power, read from its files and /proc."""
 
     @abc.abstractmethod
     def prefix(self) -> list[str]:
@@ -152,10 +157,7 @@ class Lab(abc.ABC):
 
     def power_of(self, machine: str) -> str:
         """running, off, starting or stopping."""
-        done = LocalHost().run([*self.plan["power"], "state", machine], seconds=30)
-        if not done.ok:
-            raise LabFault(f"{machine}: {done.complaint}")
-        return str(json.loads(done.out)["power"])
+        return self.machine(machine).power()
 
     def status(self) -> list[MachineStatus]:
         return [self._status(name) for name in self.machines]
@@ -180,14 +182,6 @@ class Lab(abc.ABC):
         for name in ("faults.json", "lab.json"):
             (self.home / name).unlink(missing_ok=True)
 
-    def told(self, machine: str) -> dict[str, Any]:
-        """What the power program last wrote about a machine."""
-        try:
-            told = json.loads((self.home / "machines" / f"{machine}.json").read_text())
-        except FileNotFoundError:
-            return {}
-        return dict(told)
-
     def _of(self, machine: str) -> dict[str, Any]:
         if machine not in self.machines:
             raise LabFault(f"{machine}: not a machine of this lab ({', '.join(self.machines)})")
@@ -206,7 +200,7 @@ class Lab(abc.ABC):
             vm=definition.vm,
             power=power,
             cut=(self.home / "machines" / f"{machine}.cut").exists(),
-            boots=int(self.told(machine).get("boots", 0)),
+            boots=int(self.machine(machine).told()["boots"]),
             units=units,
         )
 

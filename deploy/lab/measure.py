@@ -35,7 +35,7 @@ def _boot_time(lab: Lab, machine: str) -> BootTime:
     units = {
         unit: active - began for unit, (began, active) in clocks.items() if active >= began > 0
     }
-    spawned = float(lab.told(machine)["spawned"])
+    spawned = float(lab.machine(machine).told()["spawned"])
     return BootTime(machine, reached - spawned if reached else None, units)
 
 

@@ -178,18 +178,24 @@ class NspawnLab(Lab):
         return ["nsenter", f"--net=/run/netns/{self.plan['namespace']}"]
 
     def inside(self, machine: str, argv: Sequence[str], *, seconds: float = 30) -> Ran:
-        leader = NspawnMachine(self.home, self._known(machine)).leader()
+        leader = self.machine(machine).leader()
         if not leader:
             raise LabFault(f"{machine}: is off")
         enter = ["nsenter", "--target", str(leader), "--mount", "--pid", "--net", "--uts", "--ipc"]
         return LocalHost().run([*enter, "--", *argv], seconds=seconds)
 
+    def machine(self, name: str) -> NspawnMachine:
+        self._of(name)
+        return NspawnMachine(self.home, name)
+
     def cut(self, machine: str) -> None:
-        (self.home / "machines" / f"{self._known(machine)}.cut").touch()
+        self._of(machine)
+        (self.home / "machines" / f"{machine}.cut").touch()
         self._link(machine, "down")
 
     def join(self, machine: str) -> None:
-        (self.home / "machines" / f"{self._known(machine)}.cut").unlink(missing_ok=True)
+        self._of(machine)
+        (self.home / "machines" / f"{machine}.cut").unlink(missing_ok=True)
         if self.power_of(machine) != "off":
             self._link(machine, "up")
 
@@ -210,7 +216,7 @@ class NspawnLab(Lab):
         for name in self.machines:
             # Its link may be gone already; what counts is that the machine is.
             with contextlib.suppress(CannotPower):
-                NspawnMachine(self.home, name).kill()
+                self.machine(name).kill()
             if self.power_of(name) != "off":
                 raise LabFault(f"{name}: could not be ended, so the lab is left as it is")
         _remove_namespaces(self.plan["namespace"])
@@ -225,7 +231,3 @@ class NspawnLab(Lab):
         done = self.inside(machine, argv)
         if not done.ok:
             raise LabFault(f"{machine}: {argv[0]}: {done.complaint}")
-
-    def _known(self, machine: str) -> str:
-        self._of(machine)
-        return machine

@@ -6,12 +6,15 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from deploy.lab import LabFault, faults
 from deploy.lab import lab as labs
 from deploy.lab.lab import Lab
+from deploy.lab.machines import NETWORK, MachineDefinition
+from deploy.lab.powering import gone
 from tasks.host import LocalHost
 
 SERVICES = {
@@ -141,3 +144,55 @@ def test_a_target_that_is_not_one_service_lists_those_that_are(lab: Lab, target:
 def test_an_unknown_kind_of_fault_lists_the_known(lab: Lab) -> None:
     with pytest.raises(LabFault, match="network-cut"):
         lab.break_("meteor", "redis")
+
+
+SMALL = (MachineDefinition("npu", f"{NETWORK}.22", "AutoBot-NPU", ("npu-worker",)),)
+
+
+@pytest.fixture(params=labs.drivers())
+def driver(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    if reason := labs.why_not(name):
+        pytest.skip(f"the {name} lab: {reason}")
+    return name
+
+
+def test_two_labs_live_side_by_side(driver: str, tmp_path: Path) -> None:
+    made = [labs.prepare(driver, tmp_path / name, SMALL) for name in ("one", "two")]
+    try:
+        for each in made:
+            each.power_all("start")
+            each.wait_booted()
+            assert each.inside("npu", ["systemctl", "start", "--", "npu-worker"]).ok
+            assert health(each, "npu", 8081)
+        made[0].break_("everything-down")
+        assert health(made[0], "npu", 8081) == ""
+        assert health(made[1], "npu", 8081)
+    finally:
+        for each in made:
+            each.down()
+
+
+def test_a_lab_left_by_a_killed_run_is_cleared_by_the_next(driver: str, tmp_path: Path) -> None:
+    left = labs.prepare(driver, tmp_path, SMALL)
+    left.power_all("start")
+    old = left.machine("npu").pid()
+    made = labs.prepare(driver, tmp_path, SMALL)
+    try:
+        assert made.power_of("npu") == "off"
+        assert not Path(f"/proc/{old}/cmdline").exists() or gone(old, 5)
+        made.power_all("start")
+        assert made.power_of("npu") == "running"
+    finally:
+        made.down()
+    with pytest.raises(LabFault, match="no lab here"):
+        labs.find(tmp_path)
+
+
+@pytest.mark.parametrize("lab", ["nspawn"], indirect=True)
+def test_a_machine_is_administered_over_ssh_as_the_seed_does(lab: Lab) -> None:
+    lab.wait_booted()
+    known = f"UserKnownHostsFile={lab.ssh_key.parent / 'known_hosts'}"
+    ssh = ["ssh", "-i", str(lab.ssh_key), "-o", known, f"autobot@{lab.address('redis')}"]
+    said = LocalHost().run([*lab.prefix(), *ssh, "hostname; sudo -n whoami"], seconds=20)
+    assert said.out.split() == ["redis", "root"], said
