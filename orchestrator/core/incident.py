@@ -10,8 +10,8 @@ The rules of this file:
 - a branch passes only on a healthy check that came after its last step, a rung only when
   all its branches passed, and the incident is resolved only by a rung that passed.
 
-How branches are published and judged is in branch.py, what is overdue in overdue.py; this
-file moves the incident.
+Single steps are in steps.py, how branches are published and judged in branch.py, what is
+overdue in overdue.py; this file moves the incident.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from orchestrator.core import branch as branches
-from orchestrator.core.branch import BranchState, StepRecord
+from orchestrator.core.branch import BranchState
 from orchestrator.core.events import (
     Approved,
     Begin,
@@ -37,6 +37,7 @@ from orchestrator.core.events import (
 from orchestrator.core.fleet import Approval
 from orchestrator.core.overdue import find_overdue
 from orchestrator.core.plan import Plan
+from orchestrator.core.steps import StepRecord, record_report
 from tasks.contract import Outcome
 
 
@@ -119,7 +120,7 @@ def advance(incident: Incident, event: Event, now: float) -> Decision:
         case Begin():
             return _begin(incident, now)
         case Reported(report):
-            step, text = branches.record_report(incident.steps, report, incident.run)
+            step, text = record_report(incident.steps, report, incident.run)
             if step is None:
                 return Decision(incident, reasons=(text,))
             return _after_step(incident, step, text, report.detail, now)
@@ -191,15 +192,14 @@ def _publish_wave(
     incident: Incident, wave: int, timeline: tuple[Entry, ...], now: float
 ) -> Decision:
     published = branches.publish_wave(incident, incident.rung, wave, now)
-    waiting = not published.steps
     incident = replace(
         incident,
         wave=wave,
         branches=published.branches,
-        steps=incident.steps + published.steps,
+        steps=published.steps,
     )
     decision = Decision(incident, published.effects, timeline)
-    return _verifying(decision, now) if waiting else decision
+    return _verifying(decision, now) if branches.only_checks_left(incident) else decision
 
 
 def _after_step(
@@ -212,7 +212,7 @@ def _after_step(
     if incident.state not in WORKING or not branches.is_current(incident, step):
         return Decision(incident, timeline=(line,), reasons=(text,))
     settled = branches.settle(incident, step, now)
-    incident = replace(incident, branches=settled.branches, steps=incident.steps + settled.steps)
+    incident = replace(incident, branches=settled.branches, steps=settled.steps)
     return _go_on(Decision(incident, settled.effects, (line, *settled.timeline), (text,)), now)
 
 
@@ -229,7 +229,7 @@ def _after_check(incident: Incident, event: Checked, now: float) -> Decision:
     settled = branches.judge_check(incident, event, now)
     if settled is None:
         return Decision(incident, reasons=("this branch has its verdict already",))
-    incident = replace(incident, branches=settled.branches, steps=incident.steps + settled.steps)
+    incident = replace(incident, branches=settled.branches, steps=settled.steps)
     return _go_on(Decision(incident, settled.effects, settled.timeline), now)
 
 

@@ -10,16 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orchestrator.core.branch import (
-    REPORT_SECONDS,
-    Change,
-    StepRecord,
-    ask_check,
-    current_steps,
-    with_branch,
-)
+from orchestrator.core.branch import Change, ask_check, with_branch
 from orchestrator.core.events import Effect, Entry, Tick
-from tasks.contract import Outcome
+from orchestrator.core.steps import REPORT_SECONDS, StepRecord, as_unknown, current_steps
 
 if TYPE_CHECKING:
     from orchestrator.core.incident import Incident
@@ -31,7 +24,7 @@ LOOK_SECONDS = 3.0
 
 
 def find_overdue(incident: Incident, tick: Tick, now: float) -> Change:
-    """All that is overdue now, in every branch. `steps` is the whole history, updated.
+    """All that is overdue now, in every branch.
 
     Deadlines that passed while nothing could be heard count from when it could again, so that
     reports which waited in the queue are read before silence is judged.
@@ -58,7 +51,7 @@ def _overdue(incident: Incident, branch: int, now: float) -> Change | None:
         return None
     if state.checks_sent < MAX_CHECKS:
         line = Entry(now, "check", "no answer from the check from outside; asked again")
-        return replace(ask_check(incident, branch, now), steps=incident.steps, timeline=(line,))
+        return replace(ask_check(incident, branch, now), timeline=(line,))
     reason = "the check from outside never came back"
     states = with_branch(incident, branch, replace(state, passed=False, reason=reason))
     return Change(states, incident.steps, (), (Entry(now, "check", reason),))
@@ -70,11 +63,8 @@ def _give_up_waiting(
     """No report in time: unknown, and a look from outside decides."""
     first = out[0]
     reason = f"no report from the agent of {first.agent} by its deadline"
-    keys = {each.key: reason if each is first else "not reached" for each in out}
-    steps = tuple(
-        replace(each, outcome=Outcome.UNKNOWN, reason=keys[each.key]) if each.key in keys else each
-        for each in incident.steps
-    )
+    steps = as_unknown(incident.steps, out[1:], "not reached")
+    steps = as_unknown(steps, out[:1], reason)
     line = Entry(now, "step", f"{first.operation} on {first.machine}: unknown: {reason}")
     look = ask_check(incident, branch, now, seconds=LOOK_SECONDS)
     return replace(look, steps=steps, timeline=(line,))

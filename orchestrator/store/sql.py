@@ -20,9 +20,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
-from orchestrator.core.branch import StepRecord
 from orchestrator.core.events import Entry
 from orchestrator.core.incident import ENDED, Decision, Incident, State
+from orchestrator.core.steps import StepRecord
 from orchestrator.ports import PendingEffect, Stored, StoreUnavailable
 from orchestrator.store import codec
 from orchestrator.store.tables import (

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing_extensions import TypedDict
 
 from orchestrator.config import longest
-from orchestrator.core.branch import PICKUP_SECONDS
 from orchestrator.core.fleet import Fleet, Scenario
 from orchestrator.core.plan import Branch, Plan, PlannedRung
+from orchestrator.core.steps import PICKUP_SECONDS
 from tasks import catalog
 from tasks.contract import Json
 from tasks.fake import commands

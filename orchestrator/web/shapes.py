@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 # Pydantic describes these in /docs, which before Python 3.12 needs this TypedDict.
 from typing_extensions import TypedDict
 
-from orchestrator.core.branch import StepRecord
 from orchestrator.core.events import Entry
 from orchestrator.core.incident import Incident, State
+from orchestrator.core.steps import StepRecord
 from tasks.contract import Json
 
 

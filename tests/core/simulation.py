@@ -16,7 +16,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator.core.branch import orders_for
 from orchestrator.core.events import (
     Approved,
     Begin,
@@ -31,6 +30,7 @@ from orchestrator.core.events import (
 )
 from orchestrator.core.incident import WORKING, Decision, IllegalMove, Incident, State, advance
 from orchestrator.core.plan import Plan
+from orchestrator.core.steps import orders_for
 from tasks.contract import Outcome, WorkOrder, WorkReport
 from tests.core import worlds
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.core.branch import MAX_ATTEMPTS, BranchState, current_steps
+from orchestrator.core.branch import MAX_ATTEMPTS, BranchState
 from orchestrator.core.events import (
     Approved,
     CallHuman,
@@ -33,6 +33,7 @@ from orchestrator.core.incident import (
     advance,
 )
 from orchestrator.core.plan import Plan
+from orchestrator.core.steps import current_steps
 from orchestrator.store.codec import INCIDENT, decode, encode
 from tests.core import worlds
 from tests.core.simulation import Faults, World

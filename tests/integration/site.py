@@ -12,7 +12,6 @@ from celery.contrib.testing.worker import start_worker
 
 from orchestrator.catalog import TaskCatalog
 from orchestrator.coordinator import Coordinator, Protected
-from orchestrator.core import branch
 from orchestrator.core.fleet import (
     Check,
     Fleet,
@@ -25,6 +24,7 @@ from orchestrator.core.fleet import (
 )
 from orchestrator.core.incident import ENDED, Incident
 from orchestrator.core.plan import Plan, compile_plan
+from orchestrator.core.steps import orders_for
 from orchestrator.lookout import Lookout
 from orchestrator.store import open_store
 from tasks import catalog
@@ -128,4 +128,4 @@ class Site:
     def orders(self, incident: Incident) -> tuple[WorkOrder, ...]:
         """The orders of the incident's first publishing, made again from its records."""
         rung = [each for each in incident.steps if each.attempt == 1]
-        return branch.orders_for(incident, rung)
+        return orders_for(incident, rung)

@@ -1,0 +1,355 @@
+"""A recovery led by hand through what can happen to it, one thing at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.core.branch import MAX_ATTEMPTS
+from orchestrator.core.events import (
+    Approved,
+    Begin,
+    CallHuman,
+    Cancelled,
+    Checked,
+    Publish,
+    Reported,
+    Resumed,
+    Tick,
+)
+from orchestrator.core.fleet import Approval, Rung
+from orchestrator.core.incident import Decision, Incident, State
+from orchestrator.core.overdue import LOOK_SECONDS, MAX_CHECKS
+from tasks.contract import Outcome
+from tests.core import worlds
+from tests.core.course import Course
+
+RESTART, REBOOT = worlds.RESTART, worlds.REBOOT
+ALL = worlds.plan(worlds.ALL_MACHINES, services=worlds.EVERYTHING)
+
+
+def course(*ladder: Rung) -> Course:
+    return Course(worlds.plan(*(ladder or (RESTART, REBOOT))))
+
+
+def texts(decision: Decision) -> str:
+    return " | ".join(each.text for each in decision.timeline)
+
+
+def orders(decision: Decision) -> list[str]:
+    return [
+        order.id for each in decision.effects if isinstance(each, Publish) for order in each.orders
+    ]
+
+
+def ignored(here: Course, before: Incident, why: str) -> bool:
+    last = here.last
+    silent = not last.effects and not last.timeline
+    return silent and last.incident == before and why in " ".join(last.reasons)
+
+
+class TestTheGoodWay:
+    def test_orders_then_a_look_then_resolved(self) -> None:
+        here = course()
+        (publish,) = here.published
+        assert [each.id for each in publish.orders] == ["inc-run-1.0.0.1", "inc-run-1.0.1.1"]
+        assert publish.check_seconds == 40
+        here.report(0)
+        assert here.state() == State.RECOVERING
+        here.report(1, Outcome.UNCHANGED)
+        assert here.state() == State.VERIFYING
+        here.check()
+        assert here.state() == State.RESOLVED
+        assert here.incident.reason == "verified from outside"
+        assert here.incident.rta_s == here.now - here.incident.opened_at
+
+    def test_deadlines_add_up_along_the_chain(self) -> None:
+        first, second = course().published[0].orders
+        assert first.seconds == pytest.approx(5)
+        assert second.not_after == pytest.approx(first.not_after + first.seconds)
+
+    def test_waves_follow_each_other_and_the_whole_is_looked_at_last(self) -> None:
+        here = Course(ALL)
+        seen = []
+        while here.state() is not State.RESOLVED:
+            seen.append(sorted(order.arguments["vm"] for p in here.published for order in p.orders))
+            branches = range(len(here.incident.branches))
+            for branch in branches:
+                assert here.published[branch].wave == here.incident.wave
+            for branch in branches:
+                here.through(branch)
+        assert seen == [["VM-m1"], ["VM-m2", "VM-m3"], ["VM-m4"], ["VM-m5"], []]
+
+    def test_begun_twice_is_begun_once(self) -> None:
+        here = course()
+        before = here.incident
+        here.do(Begin())
+        assert ignored(here, before, "begun already, it is recovering")
+
+    def test_evidence_stands_in_the_timeline(self) -> None:
+        (line,) = course().report(0).timeline
+        assert (line.kind, line.detail) == ("step", "evidence")
+        assert line.text == "service.status on m4: done: told"
+
+
+class TestTheLadder:
+    @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.TIMED_OUT, Outcome.REFUSED])
+    def test_a_step_that_failed_ends_its_rung(self, outcome: Outcome) -> None:
+        here = course()
+        decision = here.report(0, outcome)
+        assert here.incident.rung == 1
+        assert orders(decision) == ["inc-run-1.1.0.1", "inc-run-1.1.1.1"]
+        assert f"service.status on m4 {outcome}: told" in texts(decision)
+
+    def test_done_is_not_enough_when_outside_says_no(self) -> None:
+        here = course()
+        here.report(0)
+        here.report(1)
+        decision = here.check(0, "api")
+        assert here.incident.rung == 1
+        assert "test seen from outside: api: looked" in texts(decision)
+
+    def test_when_no_rung_is_left_a_person_is_called(self) -> None:
+        here = course(RESTART)
+        decision = here.report(0, Outcome.FAILED)
+        assert here.state() == State.ESCALATED
+        assert decision.effects == (CallHuman(here.incident.reason),)
+        assert here.incident.reason.endswith("no rung is left")
+        assert here.incident.rta_s is None
+
+    def test_a_rung_that_asks_waits_and_sends_nothing(self) -> None:
+        here = course(RESTART, replace(REBOOT, approval=Approval.ASK))
+        decision = here.report(0, Outcome.FAILED)
+        assert here.state() == State.AWAITING_APPROVAL
+        assert decision.effects == (CallHuman(here.incident.reason),)
+        assert "'restart the VM' waits for approval" in here.incident.reason
+        here.silence()
+        assert here.state() == State.AWAITING_APPROVAL
+        decision = here.do(Approved("eve"))
+        assert orders(decision) == ["inc-run-1.1.0.1", "inc-run-1.1.1.1"]
+        assert "approved by eve" in texts(decision)
+
+    def test_a_rung_for_people_only_is_never_started(self) -> None:
+        here = course(RESTART, replace(REBOOT, approval=Approval.NEVER))
+        here.report(0, Outcome.FAILED)
+        assert here.state() == State.ESCALATED
+        assert "'restart the VM' is for people only" in here.incident.reason
+
+    def test_the_other_branches_are_waited_for_before_the_next_rung(self) -> None:
+        plan = worlds.plan(worlds.ALL_MACHINES, RESTART, services=worlds.EVERYTHING)
+        here = Course(plan)
+        here.through()
+        here.report(1, Outcome.FAILED)
+        assert (here.incident.rung, here.incident.wave, here.published) == (0, 1, [])
+        here.through(1)
+        assert here.incident.rung == 1
+
+
+class TestOptional:
+    def test_an_optional_machine_that_stays_down_holds_up_nothing_and_is_named(self) -> None:
+        here = Course(ALL)
+        here.through()
+        here.report(2, Outcome.FAILED)
+        here.through(0)
+        assert here.incident.wave == 2
+        here.through()
+        here.through()
+        here.check(0, "npu")
+        assert here.state() == State.RESOLVED
+        assert "vm.start on m3 failed: told" in here.incident.reason
+        assert "npu: looked" in here.incident.reason
+
+    def test_a_required_one_does(self) -> None:
+        here = Course(ALL)
+        here.through()
+        here.through(1)
+        here.report(1, Outcome.FAILED)
+        assert here.state() == State.ESCALATED
+
+
+class TestPeople:
+    def test_after_a_cancel_reports_are_kept_and_nothing_is_sent(self) -> None:
+        here = course()
+        decision = here.do(Cancelled("eve"))
+        assert here.state() == State.ESCALATED
+        assert decision.effects == (CallHuman("cancelled by eve"),)
+        decision = here.report(0)
+        assert (decision.effects, here.step(0).outcome) == ((), Outcome.DONE)
+        assert here.silence().effects == ()
+
+    def test_resuming_orders_the_rung_again_under_new_ids(self) -> None:
+        here = course()
+        late = here.report_on(here.step(0))
+        here.do(Cancelled("eve"))
+        decision = here.do(Resumed("adam"))
+        assert orders(decision) == ["inc-run-1.0.0.2", "inc-run-1.0.1.2"]
+        assert here.incident.ended_at is None
+        assert "resumed by adam" in here.incident.reason
+        here.do(Reported(late))
+        assert here.step(0).outcome is None, "the old attempt is not the new one"
+        here.through()
+        assert here.state() == State.RESOLVED
+
+    def test_a_resumed_rung_has_all_its_tries_again(self) -> None:
+        here = course(RESTART)
+        for _ in range(MAX_ATTEMPTS):
+            here.report(0, Outcome.UNKNOWN)
+        here.check(0, "api")
+        assert here.state() == State.ESCALATED
+        here.do(Resumed("eve"))
+        assert orders(here.report(0, Outcome.UNKNOWN)) == ["inc-run-1.0.0.5", "inc-run-1.0.1.5"]
+
+
+class TestUnknown:
+    def test_a_step_told_as_unknown_is_ordered_again_so_often_and_then_looked_at(self) -> None:
+        here = course()
+        here.report(0)
+        for attempt in range(2, MAX_ATTEMPTS + 1):
+            decision = here.report(1, Outcome.UNKNOWN)
+            assert orders(decision) == [f"inc-run-1.0.1.{attempt}"]
+            assert f"ordered again, {attempt} of {MAX_ATTEMPTS}" in texts(decision)
+        decision = here.report(1, Outcome.UNKNOWN)
+        assert [each.orders for each in here.published] == [()]
+        assert here.incident.rung == 0
+        here.check()
+        assert here.state() == State.RESOLVED, "what was done was enough, seen from outside"
+
+    def test_when_the_tries_are_spent_nobody_waits_for_what_cannot_come(self) -> None:
+        here = course(RESTART)
+        for _ in range(MAX_ATTEMPTS):
+            here.report(0, Outcome.UNKNOWN)
+        assert here.step(1).reason == "not reached"
+        here.check(0, "api")
+        assert here.state() == State.ESCALATED
+
+    def test_an_order_that_came_too_late_was_not_tried_and_is_ordered_again(self) -> None:
+        here = course()
+        here.now += 1000
+        assert orders(here.report(0, Outcome.REFUSED)) == ["inc-run-1.0.0.2", "inc-run-1.0.1.2"]
+
+    def test_silence_is_unknown_and_a_short_look_decides(self) -> None:
+        here = course()
+        decision = here.silence()
+        assert [each.outcome for each in here.incident.steps] == [Outcome.UNKNOWN] * 2
+        assert "no report from the agent of m4 by its deadline" in texts(decision)
+        (look,) = here.published
+        assert (look.orders, look.check_seconds) == ((), LOOK_SECONDS)
+        assert here.state() == State.VERIFYING
+        here.check()
+        assert here.state() == State.RESOLVED
+
+    def test_silence_and_a_sick_service_go_up_the_ladder(self) -> None:
+        here = course()
+        here.silence()
+        here.check(0, "api")
+        assert here.incident.rung == 1
+
+    def test_a_report_after_the_silence_still_counts(self) -> None:
+        here = course()
+        late = here.report_on(here.step(0))
+        here.silence()
+        here.do(Reported(late))
+        assert here.step(0).outcome is Outcome.DONE
+        before = here.incident
+        here.do(Reported(late))
+        assert ignored(here, before, "came again")
+
+    def test_every_branch_that_is_overdue_is_found_at_once(self) -> None:
+        here = Course(ALL)
+        here.through()
+        here.silence()
+        assert [(each.branch, each.orders) for each in here.published] == [(0, ()), (1, ())]
+
+    @pytest.mark.parametrize("since", [None, 10_990.0])
+    def test_what_a_deaf_coordinator_did_not_hear_says_nothing(self, since: float | None) -> None:
+        here = course()
+        before = here.incident
+        here.do(Tick(listening_since=since), after=9_994.0)
+        assert here.last.effects == ()
+        assert here.incident == before
+
+    def test_nothing_is_overdue_before_its_time(self) -> None:
+        here = course()
+        before = here.incident
+        here.do(Tick(), after=here.step(0).overdue_at - here.now)
+        assert here.incident == before
+
+
+class TestChecks:
+    def test_a_lost_check_is_asked_for_again_so_often_and_then_fails_its_branch(self) -> None:
+        here = course()
+        here.report(0)
+        here.report(1)
+        for _ in range(MAX_CHECKS):
+            here.silence()
+            assert [each.orders for each in here.published] == [()]
+        here.silence()
+        assert here.incident.rung == 1
+        assert "the check from outside never came back" in texts(here.last)
+
+    def test_a_look_before_the_last_report_decides_nothing_and_is_repeated(self) -> None:
+        here = course()
+        here.report(0)
+        here.check()
+        assert (here.state(), here.last.effects) == (State.RECOVERING, ())
+        here.report(1)
+        assert [each.orders for each in here.published] == [()]
+        here.check()
+        assert here.state() == State.RESOLVED
+
+    @pytest.mark.parametrize("where", [(0, 1, 0), (1, 0, 0), (0, 0, 1), (0, 0, -1), (9, 9, 9)])
+    def test_a_look_at_something_else_changes_nothing(self, where: tuple[int, int, int]) -> None:
+        here = course()
+        here.report(0)
+        here.report(1)
+        before = here.incident
+        here.do(Checked(*where, ()))
+        assert ignored(here, before, "")
+
+    def test_a_look_that_forgot_a_service_is_not_healthy(self) -> None:
+        here = course()
+        here.report(0)
+        here.report(1)
+        here.do(Checked(0, 0, 0, ()))
+        assert here.incident.rung == 1
+
+
+class TestReports:
+    def test_a_doubled_report_changes_nothing(self) -> None:
+        here = course()
+        report = here.report_on(here.step(0))
+        here.do(Reported(report))
+        before = here.incident
+        here.do(Reported(replace(report, outcome=Outcome.FAILED.value)))
+        assert ignored(here, before, "came again")
+
+    @pytest.mark.parametrize(
+        "wrong", [{"run": "x"}, {"agent": "x"}, {"rung": 1}, {"step": 7}, {"attempt": 2}]
+    )
+    def test_a_report_that_fits_no_order_changes_nothing(self, wrong: dict[str, str]) -> None:
+        here = course()
+        before = here.incident
+        here.do(Reported(replace(here.report_on(here.step(0)), **wrong)))  # type: ignore[arg-type]
+        assert ignored(here, before, "fits no order")
+
+    def test_the_first_effect_is_the_earliest_that_was_begun(self) -> None:
+        here = Course(ALL)
+        here.report(0, Outcome.UNKNOWN)
+        first = here.incident.first_effect_at
+        late = replace(here.report_on(here.step(0)), started_at=500.0)
+        here.do(Reported(late))
+        assert first is not None
+        assert here.incident.first_effect_at == 500.0
+        refused = Course(ALL)
+        refused.report(0, Outcome.REFUSED)
+        assert refused.incident.first_effect_at is None
+
+    def test_an_order_id_never_comes_twice_whatever_is_ordered_again(self) -> None:
+        here = course(RESTART)
+        lost, told = (here.report_on(here.step(n), Outcome.UNKNOWN) for n in (0, 1))
+        here.silence()
+        ids = orders(here.do(Reported(told)))
+        ids += orders(here.do(Reported(lost)))
+        ids += orders(here.report(1, Outcome.UNKNOWN))
+        assert len(ids) == len(set(ids)) > 1
