@@ -239,7 +239,7 @@ def prepare(
     if reason := made.why_not():
         raise LabFault(f"the {driver} lab cannot be used here: {reason}")
     home = (home or default_home()).resolve()
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)  # it holds keys
     if (home / "lab.json").exists():
         find(home).down()
     for name in FOLDERS:

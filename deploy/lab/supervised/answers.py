@@ -14,6 +14,11 @@ from typing import Protocol
 
 from deploy.lab.supervised.unit import Unit
 
+#: The last two are not systemd's: what a drop-in with Restart=no does on a real machine.
+ORDERS = (
+    *("start", "stop", "restart", "kill", "reset-failed"),
+    *("lab-forbid-restart", "lab-allow-restart"),
+)
 PS = ("-e", "-ww", "-o", "pid=,ppid=,args=")
 
 
@@ -40,23 +45,18 @@ class Machine(Protocol):
 async def answer(machine: Machine, argv: Sequence[str]) -> Reply:
     program, *rest = argv
     options = {word.partition("=")[0]: word.partition("=")[2] for word in rest if word[:1] == "-"}
-    words = [word for word in rest if not word.startswith("-")]
     if program == "ps":
         return _ps(machine, rest)
     if program == "journalctl":
         return _journal(machine, options)
-    verb, names = (
-        (words[0], [each.removesuffix(".service") for each in words[1:]]) if words else ("", [])
-    )
+    verb, *names = [word for word in rest if not word.startswith("-")] or [""]
+    names = [each.removesuffix(".service") for each in names]
     match verb:
         case "show":
-            blocks = [_show(machine, name, options) for name in names]
-            return Reply(out="\n".join(blocks))
+            return Reply(out="\n".join(_show(machine, name, options) for name in names))
         case "is-active":
-            states = [
-                machine.units[each].active if each in machine.units else "inactive"
-                for each in names
-            ]
+            units = [machine.units.get(name) for name in names]
+            states = [unit.active if unit else "inactive" for unit in units]
             return Reply(0 if "active" in states else 3, "".join(f"{each}\n" for each in states))
         case "is-system-running":
             return _system(machine)
@@ -64,25 +64,22 @@ async def answer(machine: Machine, argv: Sequence[str]) -> Reply:
             return Reply(out="".join(_failed(unit) for unit in machine.units.values()))
         case "daemon-reload":
             return Reply()
-        case (
-            "start"
-            | "stop"
-            | "restart"
-            | "kill"
-            | "reset-failed"
-            | "lab-forbid-restart"
-            | "lab-allow-restart"
-        ):
-            for name in names:
-                if name not in machine.units:
-                    return Reply(
-                        5, err=f"Failed to {verb} {name}.service: Unit {name}.service not found.\n"
-                    )
-                reply = await _order(machine.units[name], verb, options)
-                if reply.code:
-                    return reply
-            return Reply()
+        case _ if verb in ORDERS:
+            return await _orders(machine, verb, names, options)
     return Reply(1, err=f"Unknown command verb '{verb}' (the process lab knows only a part).\n")
+
+
+async def _orders(
+    machine: Machine, verb: str, names: Sequence[str], options: Mapping[str, str]
+) -> Reply:
+    for name in names:
+        if name not in machine.units:
+            unit = f"{name}.service"
+            return Reply(5, err=f"Failed to {verb} {unit}: Unit {unit} not found.\n")
+        reply = await _order(machine.units[name], verb, options)
+        if reply.code:
+            return reply
+    return Reply()
 
 
 async def _order(unit: Unit, verb: str, options: Mapping[str, str]) -> Reply:
