@@ -76,8 +76,9 @@ def _error(ran: Ran) -> str:
         return "the browser shows nothing"
     # A page that cannot be loaded is replaced by one of the browser's own, with exit code 0.
     if 'id="main-frame-error"' in ran.out:
-        code = re.search(r"ERR_[A-Z_]+", ran.out)
-        return f"the page cannot be loaded ({code[0] if code else 'no code given'})"
+        # The page mentions other codes too, in the scripts for what it might have been.
+        code = re.search(r'"errorCode":"(ERR_[A-Z_]+)"', ran.out)
+        return f"the page cannot be loaded ({code[1] if code else 'no code given'})"
     return ""
 
 

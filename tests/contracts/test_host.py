@@ -7,6 +7,7 @@ gives the exchanges that the fake is to play; the others answer for themselves.
 from __future__ import annotations
 
 import http.server
+import os
 import shlex
 import socket
 import threading
@@ -105,6 +106,14 @@ def test_at_the_deadline_the_command_and_its_children_are_ended(ask: Ask, tmp_pa
 def test_a_command_killed_before_its_deadline_is_no_deadline(ask: Ask) -> None:
     host = ask(Exchange("sh -c 'kill -9 $$'", Ran(137, "", "")))
     assert host.run(("sh", "-c", "kill -9 $$"), seconds=10).exit_code in (137, -9)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may run commands as another user")
+def test_a_command_runs_as_the_user_that_is_named() -> None:
+    ran = LocalHost().run(("id", "-un"), seconds=10, user="nobody")
+    assert ran.out == "nobody\n"
+    with pytest.raises(HostFault, match="no user 'nobody-of-that-name'"):
+        LocalHost().run(("id",), seconds=10, user="nobody-of-that-name")
 
 
 def test_a_file_is_read_from_its_end(ask: Ask, tmp_path: Path) -> None:

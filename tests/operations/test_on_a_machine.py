@@ -45,26 +45,34 @@ def inside(namespace: str) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshHost]:
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[labs.Lab]:
     if reason := labs.why_not("nspawn"):
         pytest.skip(f"no machine: {reason}")
     lab = labs.prepare("nspawn", tmp_path_factory.mktemp("lab"), MACHINES)
     try:
         lab.power("start", "npu")
         lab.wait_booted(["npu"])
-        host = SshHost(
-            ADDRESS, user="root", key_file=str(lab.ssh_key), known_hosts=known_hosts(lab)
-        )
-        with inside(f"/run/netns/{lab.plan['namespace']}"):
-            assert host.run(("true",), seconds=10).ok
-        yield host
-        host.close()
+        yield lab
     finally:
         lab.down()
 
 
-def known_hosts(lab: labs.Lab) -> str:
-    return str(lab.ssh_key.with_name("known_hosts"))
+@contextlib.contextmanager
+def logged_in(lab: labs.Lab, user: str, *, sudo: bool = False) -> Iterator[SshHost]:
+    known_hosts = lab.ssh_key.with_name("known_hosts")
+    host = SshHost(
+        ADDRESS, user=user, key_file=str(lab.ssh_key), known_hosts=str(known_hosts), sudo=sudo
+    )
+    with inside(f"/run/netns/{lab.plan['namespace']}"):
+        assert host.run(("true",), seconds=10).ok
+    yield host
+    host.close()
+
+
+@pytest.fixture(scope="module")
+def machine(lab: labs.Lab) -> Iterator[SshHost]:
+    with logged_in(lab, "root") as host:
+        yield host
 
 
 def unit(host: SshHost, name: str, *lines: str) -> str:
@@ -182,3 +190,17 @@ def test_stray_processes_are_ended_and_nobody_else(machine: SshHost) -> None:
     result = do(machine, "process.stop", process="sh -c 'trap|sh -c trap", stop_seconds=0.5)
     assert result.outcome is Outcome.DONE
     assert machine.run(("true",), seconds=10).ok
+
+
+def test_with_sudo_an_ordinary_user_does_what_root_may(lab: labs.Lab) -> None:
+    with logged_in(lab, "autobot", sudo=True) as host:
+        assert host.run(("id", "-un"), seconds=10).out == "root\n"
+        host.write("/root/a file", b"kept", mode=0o600)
+        assert host.read("/root/a file") == "kept"
+        assert host.run(("sleep", "61.5"), seconds=0.3).exit_code is None
+        assert host.run(("pgrep", "-f", "^sleep 61.5$"), seconds=10).exit_code == 1
+
+
+def test_a_command_runs_as_the_user_that_is_named(machine: SshHost) -> None:
+    ran = machine.run(("sh", "-c", "id -un; echo $HOME"), seconds=10, user="autobot")
+    assert ran.out == "autobot\n/home/autobot\n"
