@@ -171,9 +171,7 @@ class Inventory:
 
 def build(shape: FleetShape) -> Inventory:
     """The values of a file that was found without fault."""
-    machines = {
-        name: machine(name, each, shape.hypervisors) for name, each in shape.machines.items()
-    }
+    machines = {name: machine(name, each, shape) for name, each in shape.machines.items()}
     services = {
         name: service(name, each, shape.machines[each.machine])
         for name, each in shape.services.items()
@@ -190,10 +188,10 @@ def build(shape: FleetShape) -> Inventory:
     )
 
 
-def machine(name: str, shape: MachineShape, hypervisors: Mapping[str, HypervisorShape]) -> Machine:
-    settings = dict(shape.settings)
+def machine(name: str, shape: MachineShape, fleet: FleetShape) -> Machine:
+    settings = {**shape.settings, "ssh_port": (shape.ssh or fleet.ssh).port}
     if shape.vm and shape.hypervisor:
-        hypervisor = hypervisors[shape.hypervisor]
+        hypervisor = fleet.hypervisors[shape.hypervisor]
         settings |= {"vm": shape.vm, "hypervisor": hypervisor.driver, "at": hypervisor.at}
     return Machine(name, shape.address, settings)
 

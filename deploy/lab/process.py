@@ -14,6 +14,7 @@ from pathlib import Path
 from deploy.lab.powering import Machine, main
 
 MARK = "AUTOBOT_DR_LAB_MACHINE"
+DOOR_PORT = 2222  #: answers in place of an sshd, whose own port is not for ordinary users
 
 
 def pids_of(supervisor: int, label: str) -> list[int]:

@@ -15,6 +15,7 @@ import yaml
 
 from deploy.lab.lab import Lab
 from deploy.lab.machines import NETWORK, write_environment
+from deploy.lab.process import DOOR_PORT
 from orchestrator.setup import SHIPPED, initialise
 from tasks.contract import Json
 
@@ -71,6 +72,8 @@ def fitted(lab: Lab) -> dict[str, Any]:
         if "hypervisor" in machine:
             machine["hypervisor"] = "lab"
     fleet["ssh"] = {"user": "autobot", "key": str(lab.ssh_key)}
+    if lab.driver == "process":
+        fleet["ssh"]["port"] = DOOR_PORT
     for service, settings in _differences(lab).items():
         fleet["services"][service].setdefault("settings", {}).update(settings)
     return fleet

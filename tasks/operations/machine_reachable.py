@@ -11,7 +11,7 @@ from tasks.operation import Met, Unmet, only_look
 @dataclass(frozen=True, slots=True)
 class Arguments:
     address: str
-    port: int = 22
+    ssh_port: int = 22  #: sshd is among the last to start, and answers before any user's work
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Seen:
 
 def look(host: Host, wanted: Arguments) -> Seen:
     try:
-        host.tcp(wanted.address, wanted.port, seconds=2)
+        host.tcp(wanted.address, wanted.ssh_port, seconds=2)
     except NobodyListens as error:
         return Seen(answers=True, listens=False, error=str(error))
     except HostFault as error:
@@ -33,7 +33,7 @@ def look(host: Host, wanted: Arguments) -> Seen:
 
 def judge(wanted: Arguments, now: Seen) -> Met | Unmet:
     if now.listens:
-        return Met(f"{wanted.address} accepts connections at port {wanted.port}")
+        return Met(f"{wanted.address} accepts connections at port {wanted.ssh_port}")
     if now.answers:
         return Unmet(f"the machine is powered on and not up yet: {now.error}")
     return Unmet(f"the machine is off, or its network is: {now.error}")

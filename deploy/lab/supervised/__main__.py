@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from deploy.lab.machines import AGENT
-from deploy.lab.process import pids_of
+from deploy.lab.process import DOOR_PORT, pids_of
 from deploy.lab.supervised import answers
 from deploy.lab.supervised.unit import Unit, read
 
@@ -39,6 +39,8 @@ class Supervisor:
             "AUTOBOT_DR_LAB_MACHINE": label,
         }
         self.label = label
+        plan = json.loads((home / "lab.json").read_text())
+        self.address = plan["machines"][name]["address"]
         self.booted_at = 0.0
         self.units = {
             path.stem: Unit(path.stem, read(path), base, journals / path.stem)
@@ -57,10 +59,13 @@ class Supervisor:
         control = Path(f"{self.units[AGENT].base['HOSTNAME']}.sock")
         control.unlink(missing_ok=True)
         server = await asyncio.start_unix_server(self.serve, path=str(control))
+        # In place of an sshd: its port answers while the machine is up.
+        door = await asyncio.start_server(_close, host=self.address, port=DOOR_PORT)
         await self.units[AGENT].start()
         self.booted_at = time.monotonic()
         await off.wait()
         server.close()
+        door.close()
         await asyncio.gather(*(unit.stop() for unit in self.units.values()))
         control.unlink(missing_ok=True)
 
@@ -72,6 +77,10 @@ class Supervisor:
             writer.write(json.dumps(answered).encode())
             await writer.drain()
         writer.close()
+
+
+async def _close(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.close()
 
 
 def main(arguments: list[str]) -> None:
