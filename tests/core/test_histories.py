@@ -137,6 +137,8 @@ class Observer:
         moved = here != (before.rung, before.wave) or before.state not in WORKING
         if moved:
             self._starts_a_wave(before, event, after)
+        else:
+            assert all(before.branches[each.branch].passed is None for each in effects)
         for effect in effects:
             self._orders_anew(effect, now)
 

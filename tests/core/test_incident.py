@@ -160,6 +160,14 @@ class TestOptional:
         assert "vm.start on m3 failed: told" in here.incident.reason
         assert "npu: looked" in here.incident.reason
 
+    def test_what_an_earlier_rung_left_wrong_is_not_said_of_the_one_that_cured(self) -> None:
+        here = Course(worlds.plan(worlds.ALL_MACHINES, RESTART, services=worlds.EVERYTHING))
+        here.through()
+        here.report(2, Outcome.FAILED)
+        here.report(1, Outcome.FAILED)
+        here.through()
+        assert here.incident.reason == "verified from outside"
+
     def test_a_required_one_does(self) -> None:
         here = Course(ALL)
         here.through()
@@ -269,11 +277,20 @@ class TestUnknown:
         assert here.last.effects == ()
         assert here.incident == before
 
-    def test_nothing_is_overdue_before_its_time(self) -> None:
+    def test_a_step_is_overdue_at_its_own_deadline_and_not_before(self) -> None:
         here = course()
         before = here.incident
         here.do(Tick(), after=here.step(0).overdue_at - here.now)
         assert here.incident == before
+        here.do(Tick())
+        assert [each.orders for each in here.published] == [()]
+
+    def test_a_branch_with_its_verdict_is_not_looked_at_again(self) -> None:
+        here = Course(ALL)
+        here.through()
+        here.through(0)
+        here.silence()
+        assert [each.branch for each in here.published] == [1]
 
 
 class TestChecks:
