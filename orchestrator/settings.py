@@ -46,17 +46,25 @@ class Settings(BaseSettings):
     )
     broker_url: SecretStr | None = None
     listen: Annotated[str, AfterValidator(_listens)] = "127.0.0.1:8470"
+    #: Of what `up` brings along. Agents on other machines reach a broker only if it says so.
+    broker_listen: Annotated[str, AfterValidator(_listens)] = "127.0.0.1:6390"
+    flower_listen: Annotated[str, AfterValidator(_listens)] = "127.0.0.1:5555"
     api_url: str = Field(default_factory=lambda given: f"http://{given['listen']}")
     token: SecretStr | None = None
     token_file: Place = Field(default_factory=lambda given: given["home"] / "api.token")
 
     @property
     def listen_address(self) -> str:
-        return self.listen.rpartition(":")[0].strip("[]")
+        return address_and_port(self.listen)[0]
 
     @property
     def listen_port(self) -> int:
-        return int(self.listen.rpartition(":")[2])
+        return address_and_port(self.listen)[1]
+
+
+def address_and_port(listen: str) -> tuple[str, int]:
+    address, _, port = listen.rpartition(":")
+    return address.strip("[]"), int(port)
 
 
 def read_settings() -> Settings | tuple[Fault, ...]:

@@ -78,6 +78,9 @@ def _said(text: str) -> Text:
 
 
 def print_steps(out: Console, run: Mapping[str, Any]) -> None:
+    if not run["steps"]:
+        return
+    out.print()
     out.print(
         table(
             ("RUNG", "MACHINE", "OPERATION", "TRY", "TOOK", "OUTCOME", "REASON"),

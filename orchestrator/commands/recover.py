@@ -56,7 +56,6 @@ def watch(client: Client, run: str, as_json: bool) -> None:
         print_json(found)
     else:
         out = console()
-        out.print()
         follow.print_steps(out, found)
         follow.print_end(out, found, objectives)
     follow.end(found, objectives)

@@ -5,16 +5,17 @@ What lives here: these commands. What must not: how a run is followed (follow.py
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
+from rich.text import Text
 
 from orchestrator.commands import follow, home
 from orchestrator.commands.api import Client
 from orchestrator.commands.ending import json_option, print_json
 from orchestrator.commands.recover import watch as watch_run
-from orchestrator.commands.text import clock, console, duration, table, word
+from orchestrator.commands.text import clock, console, duration, word
 
 SHOWN_LINES = 15  #: of each piece of evidence; --json has all
 
@@ -39,20 +40,22 @@ def list_runs(limit: int, as_json: bool) -> None:
     print_runs("RUN", "id", found["runs"])
 
 
-def print_runs(head: str, key: str, found: Iterable[Mapping[str, Any]]) -> None:
-    heads = (head, "SCENARIO", "STATE", "OPENED", "RTA", "REASON")
-    rows = (
-        (
-            each[key],
-            each["scenario"],
-            word(each["state"]),
-            clock(each["opened_at"]),
-            duration(each["rta_s"]),
-            each["reason"],
-        )
-        for each in found
+def print_runs(head: str, key: str, found: Sequence[Mapping[str, Any]]) -> None:
+    """Two lines for each: a run's id alone takes a third of a terminal's width."""
+    widest = max(len(each[key]) for each in found)
+    longest = max(len(each["scenario"]) for each in found)
+    out = console()
+    out.print(
+        f"{head:<{widest}}  {'SCENARIO':<{max(longest, 8)}}  {'STATE':<17}  {'OPENED':<20}  RTA",
+        style="bold",
     )
-    console().print(table(heads, rows))
+    for each in found:
+        line = Text(f"{each[key]:<{widest}}  {each['scenario']:<{max(longest, 8)}}  ")
+        line.append_text(word(each["state"]))
+        line.append(" " * (17 - len(each["state"])))
+        line.append(f"  {clock(each['opened_at']):<20}  {duration(each['rta_s'])}".rstrip())
+        out.print(line, soft_wrap=True)
+        out.print(Text(f"  {each['reason']}", style="dim"), no_wrap=True, overflow="ellipsis")
 
 
 @run.command()
@@ -73,7 +76,6 @@ def print_whole(found: Mapping[str, Any], objectives: Mapping[str, float]) -> No
     follow.print_head(out, found)
     for entry in found["timeline"]:
         follow.print_entry(out, entry, found["opened_at"], SHOWN_LINES)
-    out.print()
     follow.print_steps(out, found)
     follow.print_end(out, found, objectives)
 
