@@ -6,9 +6,11 @@ against these figures, so they come from the machines and not from who recovered
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from deploy.lab.machines import AGENT
 
 if TYPE_CHECKING:
     from deploy.lab.lab import Lab
@@ -49,3 +51,34 @@ def _clocks(lab: Lab, machine: str, units: tuple[str, ...]) -> dict[str, tuple[f
         began, active = (int(pairs.get(clock) or 0) / 1e6 for clock in CLOCKS)
         found[unit] = (began, active)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class CriticalPath:
+    """The machines that hold each other up the longest, and for how long."""
+
+    machines: tuple[str, ...]
+    seconds: float
+
+
+def critical_path(times: Iterable[BootTime], needs: Mapping[str, Collection[str]]) -> CriticalPath:
+    """The longest path over what must come before what, of each machine's boot and starts.
+
+    No recovery that keeps the order can be faster than this. `needs` has no circle; of a
+    machine only its services count, one after another, for its agent starts while it boots.
+    """
+    own = {
+        each.machine: (each.boot_s or 0.0)
+        + sum(seconds for unit, seconds in each.units.items() if unit != AGENT)
+        for each in times
+    }
+
+    def until(machine: str) -> CriticalPath:
+        before = max(
+            (until(each) for each in needs[machine]),
+            key=lambda path: path.seconds,
+            default=CriticalPath((), 0.0),
+        )
+        return CriticalPath((*before.machines, machine), before.seconds + own[machine])
+
+    return max((until(machine) for machine in needs), key=lambda path: path.seconds)
