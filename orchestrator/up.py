@@ -46,6 +46,15 @@ CONTROL_CONCURRENCY = 8
 
 def run_up(settings: Settings, *, as_json: bool) -> None:
     """Start everything, say where it is, and keep it running until SIGTERM or Ctrl-C."""
+    try:
+        _run_up(settings, as_json=as_json)
+    except HostFault as fault:
+        raise Stop(Exit.FAULT, fault) from fault
+    except OSError as error:
+        raise Stop(Exit.FAULT, f"{error.filename or 'the system'}: {error.strerror}") from error
+
+
+def _run_up(settings: Settings, *, as_json: bool) -> None:
     configuration = _demand_sound(settings)
     state = settings.state.resolve()
     for folder in (state, state / "logs", state / "flower", state / "agent"):

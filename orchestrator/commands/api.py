@@ -43,6 +43,8 @@ class Client:
         token = read_token(settings)
         if isinstance(token, Fault):
             raise faulty([token])
+        if not re.fullmatch(r"[!-~]+", token.get_secret_value()):
+            raise Stop(Exit.FAULT, "the API token is empty or holds odd characters; set it anew")
         self.url = settings.api_url
         self._http = httpx.Client(
             base_url=settings.api_url,

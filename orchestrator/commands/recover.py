@@ -31,7 +31,10 @@ def recover(scenario: str, reason: str, no_wait: bool, dry_run: bool, as_json: b
     if dry_run:
         from orchestrator.commands import plan
 
-        plan.show(plan.planned(scenario), as_json)
+        found = plan.planned(scenario)
+        if not as_json:
+            click.echo("DRY RUN: nothing is sent; a run would do what follows\n")
+        plan.show(found, as_json)
         return
     client = Client(home.settings())
     run = client.start(scenario, reason, str(uuid.uuid4()))

@@ -74,11 +74,19 @@ class StatusBoard:
         self._looked_at = float("-inf")
 
     def readings(self) -> Mapping[str, Reading]:
-        with self._lock:
+        """Fresh ones; while somebody looks, the last ones, whose age says what they are.
+
+        Services that are slow to answer must not hold every thread that a run could need.
+        """
+        if not self._lock.acquire(blocking=not self._readings):
+            return self._readings
+        try:
             if self.now() - self._looked_at > FRESH_SECONDS:
                 self._readings = self.lookout.look(list(self.fleet.services.values()))
                 self._looked_at = self.now()
             return self._readings
+        finally:
+            self._lock.release()
 
     def status(self, roles: Mapping[str, str]) -> StatusShape:
         readings, at = self.readings(), self.now()

@@ -87,6 +87,13 @@ def test_settings_that_are_wrong(offline: Run) -> None:
     assert "AUTOBOT_DR_API_URL" in ran.stderr
 
 
+@pytest.mark.parametrize("token", ["schlüssel", "two words", "a\nb"])
+def test_a_token_that_cannot_be_sent(offline: Run, token: str) -> None:
+    ran = offline("status", AUTOBOT_DR_TOKEN=token)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("autobot-dr: the API token is empty or holds odd characters")
+
+
 def test_something_else_that_listens(online: Run, url: str) -> None:
     ran = online("status", AUTOBOT_DR_API_URL=f"{url}/docs")
     assert ran.returncode == 1, ran.stderr

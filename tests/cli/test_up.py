@@ -155,6 +155,10 @@ def test_what_keeps_up_from_starting(home: Home, tmp_path: Path) -> None:
     assert "the coordinator did not start" in strange.stderr
     assert "is not a database of AutoBot DR" in strange.stderr
 
+    in_the_way = home.run("up", AUTOBOT_DR_STATE=str(home.folder / "fleet.yaml"))
+    assert in_the_way.returncode == 1
+    assert f"{home.folder}/fleet.yaml: File exists" in in_the_way.stderr
+
     (home.folder / "fleet.yaml").write_text("fleet: 7\n")
     broken = home.run("up")
     assert broken.returncode == 1

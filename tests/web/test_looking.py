@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from orchestrator.web.access import Role
+from orchestrator.web.status import StatusBoard
 from tests.web.world import Api, World
 
 
@@ -28,6 +29,15 @@ def test_status_gives_each_service_a_reason_and_an_age(api: Api) -> None:
 def test_viewers_share_one_look(api: Api) -> None:
     asked = {api.get("/api/v1/status").json()["services"][0]["reading"]["asked_at"] for _ in "ab"}
     assert len(asked) == 1
+
+
+def test_while_somebody_looks_others_see_the_last_readings(world: World) -> None:
+    board = StatusBoard(world.fleet, world.coordinator.lookout, world.coordinator.now)
+    first = board.readings()
+    board.now = lambda: world.coordinator.now() + 100
+    with board._lock:
+        assert board.readings() is first
+    assert board.readings() is not first
 
 
 def test_a_plan_tells_commands_and_deadlines_and_changes_nothing(world: World, api: Api) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from orchestrator.web.access import Role
 from tests.web.world import Api, World
@@ -53,6 +54,13 @@ def test_the_same_key_starts_one_run(world: World, api: Api) -> None:
     assert first["id"] == again["id"]
     assert len(world.publisher.published) == 1
     assert api.start(key="k-2")["id"] != first["id"]
+
+
+def test_the_same_key_at_the_same_moment_starts_one_run(world: World, api: Api) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(lambda _: api.start(key="k-1")["id"], range(16)))
+    assert len(found) == 1
+    assert len({order.id for order in world.orders()}) == 1
 
 
 def test_a_key_is_not_used_for_two_scenarios(api: Api) -> None:
