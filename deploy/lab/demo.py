@@ -7,89 +7,24 @@ outside, and how long it had to take is what the machines' own clocks say.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 from deploy.lab import LabFault, measure
-from deploy.lab.lab import Lab, default_home, prepare, why_not
-from deploy.lab.stage import configure_agents, stage
-from orchestrator.config import load
-from orchestrator.core.graph import Graph, machine_graph
+from deploy.lab.lab import default_home, prepare, why_not
+from deploy.lab.stage import Theatre
 
-AUTOBOT = str(Path(sys.executable).parent / "autobot-dr")
-UP_SECONDS = 90
 GOAL = 1.25
-
-
-class Theatre:
-    """A lab with AutoBot DR running beside it, and the operator's command line."""
-
-    def __init__(self, lab: Lab, home: Path) -> None:
-        self.lab, self.home = lab, home
-        self.environment = {**os.environ, **stage(lab, home)}
-
-    def autobot(self, *words: str) -> int:
-        """Run a command of AutoBot DR as the operator would, where the fleet can be reached."""
-        say(f"$ autobot-dr {' '.join(words)}")
-        return subprocess.run(self.command(*words), env=self.environment, check=False).returncode
-
-    def ask(self, *words: str) -> Any:
-        """What a command says with --json, or LabFault if it failed."""
-        done = subprocess.run(
-            self.command(*words, "--json"), env=self.environment, capture_output=True, check=False
-        )
-        if done.returncode:
-            raise LabFault(f"autobot-dr {' '.join(words)}: {done.stderr.decode().strip()}")
-        return json.loads(done.stdout)
-
-    def command(self, *words: str) -> list[str]:
-        return [*self.lab.prefix(), AUTOBOT, *words]
-
-    @contextmanager
-    def up(self) -> Iterator[None]:
-        """Broker, coordinator, control agent and Flower, until the block ends."""
-        log = self.home / "up.log"
-        with log.open("wb") as output:
-            child = subprocess.Popen(
-                self.command("up"), env=self.environment, stdout=output, stderr=subprocess.STDOUT
-            )
-        try:
-            self._await_up(child, log)
-            url = (self.home / "state" / "broker" / "url").read_text().strip()
-            configure_agents(self.lab, self.home, url)
-            yield
-        finally:
-            child.terminate()
-            child.wait(timeout=60)
-
-    def needs(self) -> Graph:
-        """Which machine waits for which, as the fleet file's dependencies have it."""
-        found = load(self.home / "fleet.yaml", self.home / "runbooks")
-        if isinstance(found, tuple):
-            raise LabFault("; ".join(map(str, found)))
-        return machine_graph(found.fleet, found.fleet.services)
-
-    def _await_up(self, child: subprocess.Popen[bytes], log: Path) -> None:
-        ends = time.monotonic() + UP_SECONDS
-        while b"AutoBot DR is up" not in log.read_bytes():
-            if child.poll() is not None or time.monotonic() > ends:
-                raise LabFault(f"`autobot-dr up` did not come up:\n{log.read_text()}")
-            time.sleep(0.1)
 
 
 def say(text: str) -> None:
     print(text, flush=True)
 
 
-def choose() -> str:
-    """The driver to use: real machines where they can be had."""
+def choose(wanted: str) -> str:
+    """The driver to use: real machines where they can be had, unless one is named."""
+    if wanted:
+        say(f"lab: {wanted}, as told")
+        return wanted
     reason = why_not("nspawn")
     if not reason:
         say("lab: nspawn, six real systemd machines in a network of their own")
@@ -126,10 +61,10 @@ def tell_figure(theatre: Theatre) -> None:
     say(f"ratio                               {ratio:6.2f}    (goal {GOAL}, {verdict})")
 
 
-def main() -> int:
+def main(wanted: str) -> int:
     home = default_home().parent / "demo"
     try:
-        lab = prepare(choose(), home / "lab", tell=say)
+        lab = prepare(choose(wanted), home / "lab", tell=say)
     except LabFault as fault:
         print(f"demo: {fault}", file=sys.stderr)
         return 1
@@ -145,4 +80,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("".join(sys.argv[1:2])))

@@ -1,26 +1,39 @@
-"""Sets a lab up as an operator would set up a fleet: a home with its fleet file and keys, and
-an agent configured on every machine.
+"""Sets a lab up as an operator would set up a fleet: a home with its fleet file and keys, an
+agent configured on every machine, and `autobot-dr up` running beside them.
 
-What lives here: turning the shipped fleet file into the lab's own and handing out keys. What
-must not: starting anything; `autobot-dr up` does that, and demo.py runs it.
+What lives here: turning the shipped fleet file into the lab's own, handing out keys, and the
+operator's command line in the lab's network. What must not: a story or a judgement (demo.py,
+tests/fleet).
 """
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
+import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from deploy.lab import LabFault
 from deploy.lab.lab import Lab
 from deploy.lab.machines import NETWORK, write_environment
 from deploy.lab.process import DOOR_PORT
+from orchestrator.config import load
+from orchestrator.core.graph import Graph, machine_graph
 from orchestrator.setup import SHIPPED, initialise
 from tasks.contract import Json
 
 BROKER_PORT = 6390
 API_PORT = 8470
+UP_SECONDS = 90
+AUTOBOT = str(Path(sys.executable).parent / "autobot-dr")
 
 
 def stage(lab: Lab, home: Path, fleet: dict[str, Any] | None = None) -> dict[str, str]:
@@ -86,3 +99,59 @@ def _differences(lab: Lab) -> dict[str, dict[str, Json]]:
     backend = {"log": f"{logs}/backend.log", "process": "standins[.]backend"}
     npu: dict[str, Json] = {} if inside else {"python": sys.executable, "library": ""}
     return {"backend": backend, "npu-worker": npu}
+
+
+class Theatre:
+    """A lab with AutoBot DR running beside it, and the operator's command line."""
+
+    def __init__(self, lab: Lab, home: Path) -> None:
+        self.lab, self.home = lab, home
+        self.environment = {**os.environ, **stage(lab, home)}
+
+    def autobot(self, *words: str) -> int:
+        """Run a command of AutoBot DR as the operator would, where the fleet can be reached."""
+        print(f"$ autobot-dr {shlex.join(words)}", flush=True)
+        return subprocess.run(self.command(*words), env=self.environment, check=False).returncode
+
+    def ask(self, *words: str) -> Any:
+        """What a command says with --json, or LabFault if it failed."""
+        done = subprocess.run(
+            self.command(*words, "--json"), env=self.environment, capture_output=True, check=False
+        )
+        if done.returncode:
+            raise LabFault(f"autobot-dr {' '.join(words)}: {done.stderr.decode().strip()}")
+        return json.loads(done.stdout)
+
+    def command(self, *words: str) -> list[str]:
+        return [*self.lab.prefix(), AUTOBOT, *words]
+
+    @contextmanager
+    def up(self) -> Iterator[None]:
+        """Broker, coordinator, control agent and Flower, until the block ends."""
+        log = self.home / "up.log"
+        with log.open("wb") as output:
+            child = subprocess.Popen(
+                self.command("up"), env=self.environment, stdout=output, stderr=subprocess.STDOUT
+            )
+        try:
+            self._await_up(child, log)
+            url = (self.home / "state" / "broker" / "url").read_text().strip()
+            configure_agents(self.lab, self.home, url)
+            yield
+        finally:
+            child.terminate()
+            child.wait(timeout=60)
+
+    def needs(self) -> Graph:
+        """Which machine waits for which, as the fleet file's dependencies have it."""
+        found = load(self.home / "fleet.yaml", self.home / "runbooks")
+        if isinstance(found, tuple):
+            raise LabFault("; ".join(map(str, found)))
+        return machine_graph(found.fleet, found.fleet.services)
+
+    def _await_up(self, child: subprocess.Popen[bytes], log: Path) -> None:
+        ends = time.monotonic() + UP_SECONDS
+        while b"AutoBot DR is up" not in log.read_bytes():
+            if child.poll() is not None or time.monotonic() > ends:
+                raise LabFault(f"`autobot-dr up` did not come up:\n{log.read_text()}")
+            time.sleep(0.1)
