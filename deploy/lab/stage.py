@@ -115,12 +115,16 @@ class Theatre:
 
     def ask(self, *words: str) -> Any:
         """What a command says with --json, or LabFault if it failed."""
-        done = subprocess.run(
-            self.command(*words, "--json"), env=self.environment, capture_output=True, check=False
-        )
+        done = self.call(*self.command(*words, "--json"))
         if done.returncode:
-            raise LabFault(f"autobot-dr {' '.join(words)}: {done.stderr.decode().strip()}")
+            raise LabFault(f"autobot-dr {' '.join(words)}: {done.stderr.strip()}")
         return json.loads(done.stdout)
+
+    def call(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        """Run a program with the operator's environment and keep what it says."""
+        return subprocess.run(
+            argv, env=self.environment, capture_output=True, text=True, check=False
+        )
 
     def command(self, *words: str) -> list[str]:
         return [*self.lab.prefix(), AUTOBOT, *words]
