@@ -52,6 +52,7 @@ def verify(
     *,
     seconds: float,
     decide: Callable[[A, Asked], Act | Leave | Refuse] = go_on,
+    in_plan: Callable[[A], tuple[str, ...]] | None = None,
 ) -> Operation[A, Asked]:
     """`met` says in words what a good answer shows."""
 
@@ -64,5 +65,13 @@ def verify(
         return Met(met(wanted, now.answer))
 
     return only_look(
-        name, summary, probe.arguments, Asked, look, judge, seconds=seconds, decide=decide
+        name,
+        summary,
+        probe.arguments,
+        Asked,
+        look,
+        judge,
+        seconds=seconds,
+        decide=decide,
+        in_plan=in_plan,
     )

@@ -47,6 +47,8 @@ python_environment() {
         .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
     fi
     UV_PYTHON="$PWD/.venv/bin/python" .venv/bin/uv sync --quiet --frozen --inexact
+    # The lab's machines read these folders and cannot write what they compile into them.
+    .venv/bin/python -m compileall -q tasks workers deploy
 }
 
 mkdir -p build

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+
 from tasks.operation import Act, Leave
-from tasks.probes.browser import NO_BROWSER, Arguments, browser
+from tasks.probes.browser import BROWSERS, FLAGS, NO_BROWSER, Arguments, browser
 from tasks.verifying import Asked, verify
+
+
+def in_plan(wanted: Arguments) -> tuple[str, ...]:
+    """Without the profile's folder, which is made when it is needed and removed again."""
+    return (shlex.join([wanted.browser or BROWSERS[0], *FLAGS, "--dump-dom", wanted.page]),)
 
 
 def decide(wanted: Arguments, seen: Asked) -> Act | Leave:
@@ -20,4 +27,5 @@ verify_page = verify(
     lambda wanted, answer: f"{wanted.page} shows in {answer['browser']}: {answer['title']!r}",
     seconds=120,
     decide=decide,
+    in_plan=in_plan,
 )

@@ -11,7 +11,7 @@ from tasks.contract import Json
 from tasks.host import Host, HostFault, Ran
 from tasks.operation import Probe
 
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
     "--headless",
     "--no-sandbox",  # it refuses to run as root otherwise; it loads only the page given here
@@ -59,7 +59,7 @@ def ask(host: Host, wanted: Arguments) -> Mapping[str, Json]:
 
 
 def _load(host: Host, wanted: Arguments, profile: str) -> tuple[str, Ran | None]:
-    for browser in (wanted.browser,) if wanted.browser else _BROWSERS:
+    for browser in (wanted.browser,) if wanted.browser else BROWSERS:
         ran = host.run(
             (browser, *FLAGS, f"--user-data-dir={profile}", "--dump-dom", wanted.page),
             seconds=wanted.seconds,
