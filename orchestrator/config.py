@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.catalog import TaskCatalog
+from orchestrator.core.compiling import compile_plan
 from orchestrator.core.fleet import Approval, Fleet, Objectives, Scenario
-from orchestrator.core.plan import Fault, Plan, PlannedRung, compile_plan
+from orchestrator.core.plan import Fault, Plan, PlannedRung
 from orchestrator.fleetcheck import read_fleet
 from orchestrator.fleetfile import Inventory
 from orchestrator.runbooks import read_runbooks
@@ -73,10 +74,11 @@ def _placed(path: Path, scenario: Scenario, fault: Fault) -> Fault:
 
 def longest(rung: PlannedRung) -> float:
     """How long a rung may last in seconds, if every step and check uses its whole deadline."""
-    return sum(
-        max(sum(step.seconds for step in each.steps) + each.check_seconds for each in wave)
-        for wave in rung.waves
-    )
+    ends: list[float] = []
+    for each in rung.branches:
+        begins = max((ends[before] for before in (*each.needs, *each.awaits)), default=0.0)
+        ends.append(begins + sum(step.seconds for step in each.steps) + each.check_seconds)
+    return max(ends)
 
 
 def _too_slow(path: Path, plan: Plan, objectives: Objectives) -> Iterator[Fault]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from nacl.signing import VerifyKey
 
+from orchestrator.core.advance import advance
 from orchestrator.core.events import (
     Approved,
     Begin,
@@ -32,7 +33,7 @@ from orchestrator.core.events import (
     Tick,
 )
 from orchestrator.core.fleet import Fleet, Scenario
-from orchestrator.core.incident import Incident, State, advance
+from orchestrator.core.incident import Incident, State
 from orchestrator.core.plan import Plan
 from orchestrator.lookout import Lookout
 from orchestrator.ports import Clock, Publisher, PublishFailed, Store
@@ -135,32 +136,40 @@ class Coordinator:
         if key is not None and is_signed_by(progress, key) and self.store.load(progress.run):
             self.store.add_entry(progress.run, Entry(progress.at, "progress", progress.text))
 
-    def check(self, run: str, rung: int, wave: int, branch: int, seconds: float) -> None:
+    def check(self, run: str, rung: int, branch: int, seconds: float) -> None:
         """Look at a branch's services from outside until they are healthy or time is up."""
         stored = self.store.load(run)
-        if stored is None:
-            log.warning("a check for run %s, which is not known; ignored", run)
+        if stored is None or not stored.incident.plan.has(rung, branch):
+            log.warning("a check of branch %s.%s of run %s, unknown; ignored", rung, branch, run)
             return
-        planned = stored.incident.plan.branch(rung, wave, branch)
+        planned = stored.incident.plan.branch(rung, branch)
         results = self.lookout.watch_until_healthy(
             [self.protected.fleet.services[name] for name in planned.checks],
             required=planned.required,
             seconds=min(seconds, planned.check_seconds),
         )
-        self.apply(run, Checked(rung, wave, branch, tuple(results)))
+        self.apply(run, Checked(rung, branch, tuple(results)))
 
     def tick(self) -> None:
         """Once a second: find what is overdue, send what was left unsent."""
-        if not self.publisher.listening():
-            self._listening_since = None
-        elif self._listening_since is None:
-            self._listening_since = self.now()
+        self._listen()
         for run in self.store.unfinished():
             stored = self.store.load(run)
             if stored is not None:
                 opened = stored.incident.state is State.OPEN
                 self.apply(run, Begin() if opened else Tick(self._listening_since))
         self.send_effects()
+
+    def hears(self) -> bool:
+        """Whether orders and reports get through, as of the last second."""
+        return self._listening_since is not None or self._listen()
+
+    def _listen(self) -> bool:
+        if not self.publisher.listening():
+            self._listening_since = None
+        elif self._listening_since is None:
+            self._listening_since = self.now()
+        return self._listening_since is not None
 
     def send_effects(self) -> None:
         """Carry out stored effects, oldest first; what cannot be sent stays for the next time."""

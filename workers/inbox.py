@@ -47,8 +47,8 @@ def register(app: Celery, coordinator: Coordinator) -> None:
             _patiently(lambda: coordinator.progress(message))
 
     @app.task(name="orchestrator.status_check", ignore_result=True, shared=False)
-    def status_check(run: str, rung: int, wave: int, branch: int, seconds: float) -> None:
-        _patiently(lambda: coordinator.check(run, rung, wave, branch, seconds))
+    def status_check(run: str, rung: int, branch: int, seconds: float) -> None:
+        _patiently(lambda: coordinator.check(run, rung, branch, seconds))
 
 
 def _patiently(take: Callable[[], T]) -> T:

@@ -60,16 +60,15 @@ class ChainPublisher:
         )
 
     def _check(self, incident: Incident, effect: Publish) -> Signature:
-        planned = incident.plan.branch(effect.rung, effect.wave, effect.branch)
-        where: dict[str, float] = {
-            "rung": effect.rung,
-            "wave": effect.wave,
-            "branch": effect.branch,
-        }
-        where |= {"seconds": effect.check_seconds}
+        planned = incident.plan.branch(effect.rung, effect.branch)
         return self.app.signature(
             "orchestrator.status_check",
-            kwargs={"run": incident.run, **where},
+            kwargs={
+                "run": incident.run,
+                "rung": effect.rung,
+                "branch": effect.branch,
+                "seconds": effect.check_seconds,
+            },
             immutable=True,
             queue=COORDINATOR_QUEUE,
             kwargsrepr=f"{', '.join(planned.checks)} seen from outside (run {incident.run})",

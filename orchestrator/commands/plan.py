@@ -5,7 +5,7 @@ What lives here: showing a plan's shape as text. What must not: compiling it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -85,19 +85,16 @@ def _waves(rung: Mapping[str, Any]) -> Iterator[Text]:
     waves = rung["waves"]
     for number, branches in enumerate(waves, 1):
         if len(waves) > 1:
-            beside = " side by side" if len(branches) > 1 else ""
             names = ", ".join(each["name"] for each in branches)
-            yield Text(f"\n  WAVE {number} of {len(waves)}: {names}{beside}", style="bold")
+            yield Text(f"\n  WAVE {number} of {len(waves)}: {names}", style="bold")
         for branch in branches:
-            yield from _branch(branch, named=len(branches) > 1)
+            yield from _branch(branch, named=len(waves) > 1)
 
 
 def _branch(branch: Mapping[str, Any], *, named: bool) -> Iterator[Text]:
-    if named and branch["steps"]:
-        optional = " (optional: if it fails, the run goes on)" if branch["optional"] else ""
-        yield Text(f"\n  {branch['name']}{optional}", style="cyan")
-    else:
-        yield Text()
+    yield Text()
+    if named:
+        yield Text(f"  {branch['name']}{_when(branch)}", style="cyan")
     for step in branch["steps"]:
         yield _step(step)
         for command in step["commands"]:
@@ -106,6 +103,18 @@ def _branch(branch: Mapping[str, Any], *, named: bool) -> Iterator[Text]:
     for check in branch["checks"]:
         optional = "" if check["required"] else " (optional)"
         yield Text(f"          {check['service']}{optional}: {_asked(check)}", style="dim")
+
+
+def _when(branch: Mapping[str, Any]) -> str:
+    """What it waits for, and what its failure holds up."""
+    optional = " (optional: only what needs it waits for it)" if branch["optional"] else ""
+    start = f", as soon as {_names(branch['needs'])} passed" if branch["needs"] else ""
+    ended = f" and {_names(branch['awaits'])} ended" if branch["awaits"] else ""
+    return f"{optional}{start}{ended}"
+
+
+def _names(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), *names[-1:]] if len(names) > 1 else names)
 
 
 def _step(step: Mapping[str, Any]) -> Text:

@@ -1,7 +1,8 @@
-"""One branch of a wave: publishing its orders, settling their outcomes, judging its check.
+"""One branch of a rung: sending its orders, settling their outcomes, judging its check.
 
 What lives here: a branch's state and the pure functions that change it. What must not: single
-steps (steps.py), what is overdue (overdue.py), and moving the incident (incident.py).
+steps (steps.py), when it may start (rung.py), what is overdue (overdue.py), and moving the
+incident (advance.py).
 """
 
 from __future__ import annotations
@@ -31,15 +32,23 @@ MAX_ATTEMPTS = 3  #: to get a branch's orders through, when what became of one i
 
 @dataclass(frozen=True, slots=True)
 class BranchState:
-    """How far a branch of the current wave is. `passed` is None while it runs."""
+    """How far a branch of the current rung is. `passed` is None until it has ended."""
 
     passed: bool | None = None
     reason: str = ""
     note: str = ""  #: what is wrong although the branch passed
-    orders_sent: int = 0  #: how often, since its wave began
+    orders_sent: int = 0  #: how often, since the branch started
     check_due: float | None = None  #: when the awaited check counts as lost
     checks_sent: int = 0  #: how often it was asked for by itself, since the orders
     checked_early: bool = False  #: a check came before the last report; another is needed
+
+    @property
+    def started(self) -> bool:
+        return self.orders_sent + self.checks_sent > 0
+
+    @property
+    def running(self) -> bool:
+        return self.started and self.passed is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +61,21 @@ class Change:
     timeline: tuple[Entry, ...] = ()
 
 
-def publish_wave(incident: Incident, rung: int, wave: int, now: float) -> Change:
-    """Orders for every branch of a wave. A rung that runs again gets higher attempts."""
-    states, steps, effects = [], [], []
-    for index, branch in enumerate(incident.plan.rungs[rung].waves[wave]):
-        attempt = next_attempt(incident, rung, branch.steps)
-        records = new_records(rung, wave, index, branch.steps, attempt, now)
-        if records:
-            states.append(BranchState(orders_sent=1))
-        else:
-            states.append(BranchState(check_due=_due(branch.check_seconds, now), checks_sent=1))
-        steps.extend(records)
-        effects.append(_publish(incident, rung, wave, index, records))
-    return Change(tuple(states), (*incident.steps, *steps), tuple(effects))
+def start(incident: Incident, branch: int, now: float) -> Change:
+    """The branch's first orders. A rung that runs again gives higher attempts."""
+    planned = incident.plan.branch(incident.rung, branch)
+    attempt = next_attempt(incident, incident.rung, planned.steps)
+    records = new_records(incident.rung, branch, planned.steps, attempt, now)
+    if not records:
+        return ask_check(incident, branch, now)
+    states = with_branch(incident, branch, BranchState(orders_sent=1))
+    return Change(states, (*incident.steps, *records), (_publish(incident, branch, records),))
 
 
 def is_current(incident: Incident, step: StepRecord) -> bool:
     """Whether the branch still waits for this very attempt."""
-    if (step.rung, step.wave) != (incident.rung, incident.wave):
-        return False
-    running = incident.branches[step.branch].passed is None
-    return running and step in current_steps(incident, step.branch)
+    here = step.rung == incident.rung and incident.branches[step.branch].running
+    return here and step in current_steps(incident, step.branch)
 
 
 def settle(incident: Incident, step: StepRecord, now: float) -> Change:
@@ -93,24 +96,24 @@ def settle(incident: Incident, step: StepRecord, now: float) -> Change:
         return Change(incident.branches, incident.steps)
     if state.checked_early:
         return ask_check(incident, step.branch, now)
-    planned = incident.plan.branch(incident.rung, incident.wave, step.branch)
+    planned = incident.plan.branch(incident.rung, step.branch)
     due = _due(planned.check_seconds, now)
     waiting = replace(state, check_due=due)
     return Change(with_branch(incident, step.branch, waiting), incident.steps)
 
 
 def judge_check(incident: Incident, checked: Checked, now: float) -> Change | None:
-    """A branch's verdict from outside; None when there is none to give, or it has one already."""
+    """A branch's verdict from outside; None when nobody waits for one."""
     if not 0 <= checked.branch < len(incident.branches):
         return None
     state = incident.branches[checked.branch]
-    if state.passed is not None:
+    if not state.running:
         return None
     steps = current_steps(incident, checked.branch)
     if any(each.outcome is None for each in steps):
         early = replace(state, checked_early=True)
         return Change(with_branch(incident, checked.branch, early), incident.steps)
-    planned = incident.plan.branch(incident.rung, incident.wave, checked.branch)
+    planned = incident.plan.branch(incident.rung, checked.branch)
     healthy = {each.service for each in checked.results if each.healthy}
     ill = [f"{each.service}: {each.reason}" for each in checked.results if not each.healthy]
     passed = set(planned.required) <= healthy
@@ -128,22 +131,12 @@ def judge_check(incident: Incident, checked: Checked, now: float) -> Change | No
     return Change(branches, incident.steps, timeline=(line,))
 
 
-def only_checks_left(incident: Incident) -> bool:
-    """Whether every branch that still runs has all its steps reported."""
-    return all(
-        each.outcome is not None
-        for index, state in enumerate(incident.branches)
-        if state.passed is None
-        for each in current_steps(incident, index)
-    )
-
-
 def ask_check(
     incident: Incident, branch: int, now: float, *, seconds: float | None = None
 ) -> Change:
     """Ask for a look from outside, now; `seconds` as planned unless told otherwise."""
     state = incident.branches[branch]
-    publish = _publish(incident, incident.rung, incident.wave, branch, [])
+    publish = _publish(incident, branch, [])
     if seconds is not None:
         publish = replace(publish, check_seconds=seconds)
     asked = replace(
@@ -163,11 +156,11 @@ def with_branch(incident: Incident, branch: int, state: BranchState) -> tuple[Br
 
 def _again(incident: Incident, step: StepRecord, now: float) -> Change:
     """Order this step and those after it once more."""
-    planned = incident.plan.branch(step.rung, step.wave, step.branch)
+    planned = incident.plan.branch(step.rung, step.branch)
     rest = [each for each in planned.steps if each.number >= step.number]
     attempt = next_attempt(incident, step.rung, rest)
-    records = new_records(step.rung, step.wave, step.branch, rest, attempt, now)
-    publish = _publish(incident, step.rung, step.wave, step.branch, records)
+    records = new_records(step.rung, step.branch, rest, attempt, now)
+    publish = _publish(incident, step.branch, records)
     sent = incident.branches[step.branch].orders_sent + 1
     states = with_branch(incident, step.branch, BranchState(orders_sent=sent))
     text = f"{step.operation} on {step.machine}: ordered again, {sent} of {MAX_ATTEMPTS}"
@@ -178,8 +171,6 @@ def _due(check_seconds: float, now: float) -> float:
     return now + check_seconds + PICKUP_SECONDS + REPORT_SECONDS
 
 
-def _publish(
-    incident: Incident, rung: int, wave: int, branch: int, records: Sequence[StepRecord]
-) -> Publish:
-    seconds = incident.plan.branch(rung, wave, branch).check_seconds
-    return Publish(rung, wave, branch, orders_for(incident, records), seconds)
+def _publish(incident: Incident, branch: int, records: Sequence[StepRecord]) -> Publish:
+    seconds = incident.plan.branch(incident.rung, branch).check_seconds
+    return Publish(incident.rung, branch, orders_for(incident, records), seconds)

@@ -36,7 +36,6 @@ class Checked:
     """The coordinator looked from outside, after a branch's steps."""
 
     rung: int
-    wave: int
     branch: int
     results: tuple[CheckResult, ...]
 
@@ -81,7 +80,6 @@ class Publish:
     """Send these orders as one chain that ends in the check. No orders: check at once."""
 
     rung: int
-    wave: int
     branch: int
     orders: tuple[WorkOrder, ...]
     check_seconds: float  #: how long the check may wait until the services are healthy

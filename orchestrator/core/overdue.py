@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.core.branch import Change, ask_check, with_branch
-from orchestrator.core.events import Effect, Entry, Tick
+from orchestrator.core.events import Entry, Tick
+from orchestrator.core.rung import each_branch
 from orchestrator.core.steps import REPORT_SECONDS, StepRecord, as_unknown, current_steps
 
 if TYPE_CHECKING:
@@ -31,18 +32,12 @@ def find_overdue(incident: Incident, tick: Tick, now: float) -> Change:
     """
     if tick.listening_since is None or now <= tick.listening_since + REPORT_SECONDS:
         return Change(incident.branches, incident.steps)
-    effects: tuple[Effect, ...] = ()
-    timeline: tuple[Entry, ...] = ()
-    for index in range(len(incident.branches)):
-        if change := _overdue(incident, index, now):
-            incident = replace(incident, branches=change.branches, steps=change.steps)
-            effects, timeline = effects + change.effects, timeline + change.timeline
-    return Change(incident.branches, incident.steps, effects, timeline)
+    return each_branch(incident, _overdue, now)
 
 
 def _overdue(incident: Incident, branch: int, now: float) -> Change | None:
     state = incident.branches[branch]
-    if state.passed is not None:
+    if not state.running:
         return None
     out = [each for each in current_steps(incident, branch) if each.outcome is None]
     if out and now > out[0].overdue_at:

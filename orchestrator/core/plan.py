@@ -1,29 +1,16 @@
-"""Compiles a scenario for one fleet: which steps, on which machine, in which waves, by when.
+"""A recovery plan: which steps, on which machine, after what, by when.
 
-What lives here: the plan's shape and `compile_plan`. What must not: knowing any particular
-operation; the catalogue is an argument. All faults are found at once, each with its place.
-
-A step's arguments are taken by name from the step itself, then from its service's settings
-and its machine's, so a runbook says what to do and the fleet file says with what.
+What lives here: the plan's shape, and what planning needs to know of operations. What must
+not: making one (compiling.py) and any particular operation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
-from orchestrator.core.fleet import (
-    Approval,
-    Each,
-    Fleet,
-    Machine,
-    Rung,
-    Scenario,
-    Service,
-    StepTemplate,
-)
-from orchestrator.core.graph import machine_graph, service_graph, waves
+from orchestrator.core.fleet import Approval
 from tasks.contract import Json
 
 
@@ -82,16 +69,25 @@ class Branch:
     checks: tuple[str, ...]  #: the services to look at from outside after the steps
     required: tuple[str, ...]  #: those of them that must be healthy for the branch to pass
     check_seconds: float
-    optional: bool = False  #: its failure is noted and holds up nothing
+    optional: bool = False  #: its failure is noted and holds up only what needs it
+    needs: tuple[int, ...] = ()  #: branches of this rung that must have passed before it starts
+    awaits: tuple[int, ...] = ()  #: those that must have ended before it starts, however
+    wave: int = 0  #: its level by needs, for people to read by; nothing waits for a wave
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedRung:
-    """Waves one after another; the branches of a wave side by side."""
+    """Branches, each after those that it needs or awaits; they run as soon as they may."""
 
     title: str
     approval: Approval
-    waves: tuple[tuple[Branch, ...], ...]
+    branches: tuple[Branch, ...]
+
+    @property
+    def waves(self) -> tuple[tuple[Branch, ...], ...]:
+        """The branches by level, for people to read."""
+        levels = range(max((each.wave for each in self.branches), default=-1) + 1)
+        return tuple(tuple(e for e in self.branches if e.wave == level) for level in levels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,159 +97,8 @@ class Plan:
     scenario: str
     rungs: tuple[PlannedRung, ...]
 
-    def branch(self, rung: int, wave: int, branch: int) -> Branch:
-        return self.rungs[rung].waves[wave][branch]
+    def branch(self, rung: int, branch: int) -> Branch:
+        return self.rungs[rung].branches[branch]
 
-
-def compile_plan(scenario: Scenario, fleet: Fleet, catalog: Catalog) -> Plan | tuple[Fault, ...]:
-    """The plan, or every fault that keeps it from being one."""
-    known = tuple(name for name in scenario.services if name in fleet.services)
-    compiler = _Compiler(replace(scenario, services=known), fleet, catalog)
-    for name in scenario.services:
-        if name not in known:
-            compiler.fault("services", f"{name!r} is not a service of fleet {fleet.name!r}")
-    if not scenario.services:
-        compiler.fault("services", "name at least one service that must be healthy afterwards")
-    if not scenario.ladder:
-        compiler.fault("ladder", "has no rung; give at least one")
-    # Without any service there is nothing that the steps could be bound to.
-    ladder = scenario.ladder if known else ()
-    rungs = tuple(compiler.rung(number, rung) for number, rung in enumerate(ladder))
-    # A step that is repeated for each machine has its fault once.
-    faults = tuple(dict.fromkeys(compiler.faults))
-    return faults or Plan(scenario.name, rungs)
-
-
-class _Compiler:
-    """Collects faults while it compiles; nothing else is kept."""
-
-    def __init__(self, scenario: Scenario, fleet: Fleet, catalog: Catalog) -> None:
-        self.scenario, self.fleet, self.catalog = scenario, fleet, catalog
-        self.faults: list[Fault] = []
-
-    def fault(self, place: str, message: str) -> None:
-        self.faults.append(Fault(f"scenario {self.scenario.name}, {place}", message))
-
-    def rung(self, number: int, rung: Rung) -> PlannedRung:
-        place = f"rung {number + 1} ({rung.title})"
-        if rung.each is Each.MACHINE:
-            compiled = tuple(self.machine_waves(rung, place))
-        else:
-            compiled = ((self.single_branch(rung, place),),)
-        return PlannedRung(rung.title, rung.approval, compiled)
-
-    def single_branch(self, rung: Rung, place: str) -> Branch:
-        counter = iter(range(10_000))
-        steps = [
-            step
-            for index, template in enumerate(rung.steps)
-            for step in self.bind(template, "", counter, f"{place}, step {index + 1}")
-        ]
-        services = self.scenario.services
-        # A scenario of optional services alone (the NPU) must bring those back.
-        optional = all(self.fleet.services[name].optional for name in services)
-        branch = self.branch(self.scenario.name, steps, services, optional=optional)
-        return replace(branch, optional=False)
-
-    def machine_waves(self, rung: Rung, place: str) -> Iterator[tuple[Branch, ...]]:
-        try:
-            waves(service_graph(self.fleet, self.scenario.services))
-        except ValueError as cycle:
-            self.fault(place, f"the services wait for each other in a circle: {cycle}")
-            return
-        try:
-            order = waves(machine_graph(self.fleet, self.scenario.services))
-        except ValueError as cycle:
-            self.fault(place, f"the machines wait for each other in a circle: {cycle}")
-            return
-        counter = iter(range(10_000))
-        for wave in order:
-            yield tuple(self.machine_branch(rung, machine, counter, place) for machine in wave)
-        yield (self.branch("everything", [], self.scenario.services, optional=False),)
-
-    def machine_branch(
-        self, rung: Rung, machine: str, counter: Iterator[int], place: str
-    ) -> Branch:
-        steps = [
-            step
-            for index, template in enumerate(rung.steps)
-            for step in self.bind(template, machine, counter, f"{place}, step {index + 1}")
-        ]
-        services = self.in_order(machine)
-        optional = all(self.fleet.services[name].optional for name in services)
-        return self.branch(machine, steps, services, optional=optional)
-
-    def in_order(self, machine: str) -> tuple[str, ...]:
-        """The scenario's services on this machine, each after those that it needs."""
-        here = [n for n in self.scenario.services if self.fleet.services[n].machine == machine]
-        return tuple(name for wave in waves(service_graph(self.fleet, here)) for name in wave)
-
-    def branch(
-        self, name: str, steps: list[Step], checks: tuple[str, ...], *, optional: bool
-    ) -> Branch:
-        services = self.fleet.services
-        required = tuple(n for n in checks if optional or not services[n].optional)
-        seconds = max(services[check].start_seconds for check in checks)
-        return Branch(name, tuple(steps), checks, required, seconds, optional)
-
-    def bind(
-        self, template: StepTemplate, machine: str, counter: Iterator[int], place: str
-    ) -> Iterator[Step]:
-        """The step or, with `on: services`, one for each service of the branch's machine."""
-        place = f"{place} ({template.operation})"
-        spec = self.catalog.spec(template.operation)
-        if spec is None:
-            known = ", ".join(self.catalog.names())
-            self.fault(place, f"there is no such operation (known: {known})")
-            return
-        for service, target in self.targets(template, machine, place):
-            given = {**_settings(target, service), **template.arguments}
-            arguments = {n: v for n, v in given.items() if n in spec.arguments}
-            strange = [name for name in template.arguments if name not in spec.arguments]
-            messages = [f"{n!r} is not an argument of it" for n in strange]
-            messages += self.catalog.faults(template.operation, arguments)
-            for message in messages:
-                owner = f"service {service.name!r}" if service else f"machine {target.name!r}"
-                self.fault(place, f"{message}; give it in the step or in {owner}")
-            agent = self.fleet.control if spec.from_control else target.name
-            seconds = template.seconds or _seconds(spec, service)
-            yield Step(
-                next(counter),
-                template.operation,
-                agent,
-                target.name,
-                service.name if service else "",
-                arguments,
-                seconds,
-            )
-
-    def targets(
-        self, template: StepTemplate, machine: str, place: str
-    ) -> Iterator[tuple[Service | None, Machine]]:
-        services, machines = self.fleet.services, self.fleet.machines
-        if machine and template.on == "services":
-            for name in self.in_order(machine):
-                yield services[name], machines[machine]
-        elif machine and not template.on:
-            yield None, machines[machine]
-        elif (name := template.on or self.scenario.services[0]) in services:
-            yield services[name], machines[services[name].machine]
-        elif name in machines:
-            yield None, machines[name]
-        else:
-            known = ", ".join([*services, *machines])
-            self.fault(place, f"{name!r} is neither a service nor a machine (known: {known})")
-
-
-def _settings(machine: Machine, service: Service | None) -> dict[str, Json]:
-    given: dict[str, Json] = {**machine.settings, "address": machine.address}
-    if service:
-        check = {"probe": service.check.probe, **service.check.arguments}
-        given |= {"unit": service.unit, "check": check, **service.settings}
-    return given
-
-
-def _seconds(spec: OperationSpec, service: Service | None) -> float:
-    """What waits for a service's check may last as long as the service takes to start."""
-    waits = service is not None and "check" in spec.arguments
-    return max(spec.seconds, service.start_seconds) if waits and service else spec.seconds
+    def has(self, rung: int, branch: int) -> bool:
+        return 0 <= rung < len(self.rungs) and 0 <= branch < len(self.rungs[rung].branches)

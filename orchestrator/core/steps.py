@@ -28,7 +28,6 @@ class StepRecord:
     """One attempt at one step. `outcome` is None while it is out."""
 
     rung: int
-    wave: int
     branch: int
     number: int
     attempt: int
@@ -63,7 +62,7 @@ def next_attempt(incident: Incident, rung: int, steps: Sequence[Step]) -> int:
 
 
 def new_records(
-    rung: int, wave: int, branch: int, steps: Sequence[Step], attempt: int, now: float
+    rung: int, branch: int, steps: Sequence[Step], attempt: int, now: float
 ) -> list[StepRecord]:
     ends = now + PICKUP_SECONDS
     records = []
@@ -72,7 +71,6 @@ def new_records(
         records.append(
             StepRecord(
                 rung,
-                wave,
                 branch,
                 step.number,
                 attempt,
@@ -132,10 +130,10 @@ def record_report(
 
 
 def current_steps(incident: Incident, branch: int) -> tuple[StepRecord, ...]:
-    """The newest attempt at each step of a branch of the current wave."""
+    """The newest attempt at each step of a branch of the current rung."""
     newest: dict[int, StepRecord] = {}
     for each in incident.steps:
-        if (each.rung, each.wave, each.branch) == (incident.rung, incident.wave, branch):
+        if (each.rung, each.branch) == (incident.rung, branch):
             newest[each.number] = each
     return tuple(newest[number] for number in sorted(newest))
 

@@ -20,7 +20,7 @@ from tasks.fake import commands
 
 
 class PlannedStepShape(TypedDict):
-    """A step. `begins_by_s` and `ends_by_s` count from the moment its wave is published."""
+    """A step. `begins_by_s` and `ends_by_s` count from the start of its branch."""
 
     number: int
     operation: str
@@ -45,15 +45,19 @@ class PlannedCheckShape(TypedDict):
 
 
 class BranchShape(TypedDict):
+    """Steps one after another. It starts once `needs` have passed and `awaits` have ended."""
+
     name: str
     optional: bool
+    needs: list[str]
+    awaits: list[str]
     steps: list[PlannedStepShape]
     checks: list[PlannedCheckShape]
     check_seconds: float
 
 
 class RungShape(TypedDict):
-    """A remedy. The branches of a wave run side by side, the waves one after another."""
+    """A remedy. A wave is a level of what needs what, to read by; no branch waits for one."""
 
     title: str
     approval: str
@@ -94,14 +98,16 @@ def _rung(rung: PlannedRung, fleet: Fleet) -> RungShape:
         "title": rung.title,
         "approval": rung.approval.value,
         "longest_s": longest(rung),
-        "waves": [[_branch(each, fleet) for each in wave] for wave in rung.waves],
+        "waves": [[_branch(each, rung, fleet) for each in wave] for wave in rung.waves],
     }
 
 
-def _branch(branch: Branch, fleet: Fleet) -> BranchShape:
+def _branch(branch: Branch, rung: PlannedRung, fleet: Fleet) -> BranchShape:
     return {
         "name": branch.name,
         "optional": branch.optional,
+        "needs": [rung.branches[each].name for each in branch.needs],
+        "awaits": [rung.branches[each].name for each in branch.awaits],
         "steps": _steps(branch),
         "checks": [_check(name, branch, fleet) for name in branch.checks],
         "check_seconds": branch.check_seconds,

@@ -108,7 +108,7 @@ def step_shape(incident: Incident, step: StepRecord) -> StepShape:
     return {
         "id": f"{incident.id}.{step.rung}.{step.number}.{step.attempt}",
         "rung": step.rung,
-        "wave": step.wave,
+        "wave": incident.plan.branch(step.rung, step.branch).wave,
         "branch": step.branch,
         "agent": step.agent,
         "machine": step.machine,
@@ -155,7 +155,7 @@ def run_with_timeline(incident: Incident, timeline: Sequence[Entry]) -> RunWithT
 
 
 def incident_summary(incident: Incident) -> IncidentSummary:
-    last = incident.plan.rungs[-1].waves[-1][0]
+    last = incident.plan.rungs[-1].branches[-1]
     # Only a resolved incident was seen healthy from outside; of any other nothing is claimed.
     health = "healthy" if incident.state is State.RESOLVED else "unknown"
     return {

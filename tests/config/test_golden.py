@@ -16,7 +16,7 @@ import pytest
 
 from orchestrator.config import Configuration, load
 from orchestrator.core.fleet import Approval
-from orchestrator.core.plan import Branch, Plan
+from orchestrator.core.plan import Branch, Plan, PlannedRung
 from orchestrator.setup import SHIPPED
 from tests.config.small import sentences
 
@@ -37,11 +37,14 @@ def lines(plan: Plan) -> Iterator[str]:
         for count, wave in enumerate(rung.waves, 1):
             yield f"  wave {count}"
             for branch in wave:
-                yield from branch_lines(branch)
+                yield from branch_lines(branch, rung)
 
 
-def branch_lines(branch: Branch) -> Iterator[str]:
+def branch_lines(branch: Branch, rung: PlannedRung) -> Iterator[str]:
     yield f"    {branch.name}{' (optional)' if branch.optional else ''}"
+    for word, others in (("needs", branch.needs), ("awaits", branch.awaits)):
+        if others:
+            yield f"      {word} {', '.join(rung.branches[each].name for each in others)}"
     for step in branch.steps:
         target = step.machine if step.agent == step.machine else f"{step.machine} by {step.agent}"
         yield f"      {step.number} {step.operation} on {target}, {step.seconds:g} s"

@@ -125,15 +125,14 @@ def test_every_fleet_starts_what_is_needed_first(fleet: dict[str, object]) -> No
     book = book.replace("    steps:\n", "    each: machine\n    steps:\n")
     with TemporaryDirectory() as folder:
         found = configured(Path(folder), json.dumps(fleet), book)
-    started = {
-        step.service: wave
-        for wave, branches in enumerate(found.plans["shop"].rungs[0].waves)
-        for branch in branches
-        for step in branch.steps
-    }
-    assert set(started) == set(names)
+    branches = found.plans["shop"].rungs[0].branches
+    at = {step.service: n for n, each in enumerate(branches) for step in each.steps}
+    assert set(at) == set(names)
     for service in found.fleet.services.values():
-        assert all(started[need] < started[service.name] for need in service.depends_on)
+        needed = {at[need] for need in service.depends_on}
+        branch = branches[at[service.name]]
+        assert set(branch.needs) >= needed
+        assert all(branches[need].wave < branch.wave for need in needed)
 
 
 PLAIN = st.recursive(

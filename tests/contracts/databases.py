@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from orchestrator.core.advance import advance
 from orchestrator.core.events import Begin, Entry, Reported
-from orchestrator.core.incident import Decision, Incident, advance
+from orchestrator.core.incident import Decision, Incident
 from orchestrator.ports import Store, Stored
 from tasks.contract import Outcome, WorkOrder, WorkReport
 from tests.core import worlds

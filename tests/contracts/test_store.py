@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.core.advance import advance
 from orchestrator.core.branch import BranchState
 from orchestrator.core.events import Approved, Begin, CallHuman, Entry, Publish, Tick
 from orchestrator.core.fleet import Approval
-from orchestrator.core.incident import Decision, State, advance
+from orchestrator.core.incident import Decision, State
 from orchestrator.ports import Store, Stored
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.sql import SqlStore

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from orchestrator.core.advance import advance
 from orchestrator.core.events import Begin, Checked, CheckResult, Event, Publish, Reported, Tick
-from orchestrator.core.incident import Decision, State, advance
+from orchestrator.core.incident import Decision, State
 from orchestrator.core.plan import Plan
 from orchestrator.core.steps import StepRecord, orders_for
 from tasks.contract import Outcome, WorkReport
@@ -67,19 +68,18 @@ class Course:
         )
 
     def check(self, branch: int = 0, *ill: str) -> Decision:
-        """A look at a branch of this wave; `ill` are the services that are not healthy."""
-        here = (self.incident.rung, self.incident.wave)
-        planned = self.incident.plan.branch(*here, branch)
+        """A look at a branch of this rung; `ill` are the services that are not healthy."""
+        planned = self.incident.plan.branch(self.incident.rung, branch)
         results = [CheckResult(name, name not in ill, "looked") for name in planned.checks]
-        return self.do(Checked(*here, branch, tuple(results)))
+        return self.do(Checked(self.incident.rung, branch, tuple(results)))
 
     def silence(self) -> Decision:
         """Time passes until everything that is out is overdue."""
         return self.do(Tick(), after=10_000.0)
 
     def through(self, branch: int = 0) -> Decision:
-        """A branch of this wave as it should go."""
-        planned = self.incident.plan.branch(self.incident.rung, self.incident.wave, branch)
+        """A branch of this rung as it should go."""
+        planned = self.incident.plan.branch(self.incident.rung, branch)
         for step in planned.steps:
             self.report(step.number)
         return self.check(branch)

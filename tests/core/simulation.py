@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from orchestrator.core.advance import advance
 from orchestrator.core.events import (
     Approved,
     Begin,
@@ -28,7 +29,7 @@ from orchestrator.core.events import (
     Resumed,
     Tick,
 )
-from orchestrator.core.incident import WORKING, Decision, IllegalMove, Incident, State, advance
+from orchestrator.core.incident import WORKING, Decision, IllegalMove, Incident, State
 from orchestrator.core.plan import Plan
 from orchestrator.core.steps import orders_for
 from tasks.contract import Outcome, WorkOrder, WorkReport
@@ -123,7 +124,7 @@ class World:
     def _deliver(self, publish: Publish, index: int) -> None:
         """The next link of a chain: an order for its agent or, at the end, the check."""
         if index == len(publish.orders):
-            self._look(publish.rung, publish.wave, publish.branch, publish.check_seconds)
+            self._look(publish.rung, publish.branch, publish.check_seconds)
             return
         order = publish.orders[index]
         if self.dead_until.get(order.agent, 0.0) > self.now:
@@ -179,9 +180,9 @@ class World:
             ended_at=self.now + lasts,
         )
 
-    def _look(self, rung: int, wave: int, branch: int, seconds: float) -> None:
+    def _look(self, rung: int, branch: int, seconds: float) -> None:
         """The coordinator looks from outside; services get healthy, stay sick or fall back."""
-        planned = self.incident.plan.branch(rung, wave, branch)
+        planned = self.incident.plan.branch(rung, branch)
         for name in planned.checks:
             if self._chance(self.faults.sick):
                 self.healthy.discard(name)
@@ -189,7 +190,7 @@ class World:
                 self.healthy.add(name)
         results = tuple(CheckResult(n, n in self.healthy, "looked") for n in planned.checks)
         lasts = 0.01 if all(each.healthy for each in results) else seconds
-        checked = Checked(rung, wave, branch, results)
+        checked = Checked(rung, branch, results)
         self._at(self.now + lasts, lambda: self.decide(checked))
 
     def _sometimes(self) -> None:
@@ -208,12 +209,12 @@ class World:
     def _forge(self) -> None:
         """A check that nobody asked for now, or a report that looks real but for one thing."""
         rung = self.random.randrange(len(self.incident.plan.rungs))
-        wave = self.random.randrange(len(self.incident.plan.rungs[rung].waves))
+        branch = self.random.randrange(len(self.incident.plan.rungs[rung].branches))
         if self._chance(0.3):
-            self._look(rung, wave, 0, 40.0)
+            self._look(rung, branch, 40.0)
         elif self._chance(0.3) or not self.incident.steps:
             lie = CheckResult("api", healthy=True, reason="forged")
-            self.decide(Checked(rung, wave, self.random.choice([-1, 99]), (lie,)))
+            self.decide(Checked(rung, self.random.choice([-1, 99]), (lie,)))
         else:
             self.decide(Reported(self._forged_report()))
 

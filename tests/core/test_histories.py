@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.core.advance import advance
 from orchestrator.core.branch import MAX_ATTEMPTS, BranchState
 from orchestrator.core.events import (
     Approved,
@@ -21,7 +22,8 @@ from orchestrator.core.events import (
     Reported,
     Resumed,
 )
-from orchestrator.core.fleet import Approval
+from orchestrator.core.fleet import Approval, Fleet
+from orchestrator.core.graph import machine_graph
 from orchestrator.core.incident import (
     ENDED,
     MOVES,
@@ -30,7 +32,6 @@ from orchestrator.core.incident import (
     IllegalMove,
     Incident,
     State,
-    advance,
 )
 from orchestrator.core.plan import Plan
 from orchestrator.core.steps import current_steps
@@ -51,22 +52,26 @@ PROFILES = {
 }
 
 ASKING = replace(worlds.RESTART, approval=Approval.ASK, title="ask first")
+SMALL, BESIDE, STRICT = worlds.SMALL, worlds.BESIDE, worlds.STRICT
 PLANS = (
-    worlds.plan(worlds.RESTART, worlds.REBOOT),
-    worlds.plan(worlds.rung("service.restart"), ASKING, services=("db", "api", "npu")),
-    worlds.plan(worlds.ALL_MACHINES, worlds.REBOOT, services=worlds.EVERYTHING),
-    worlds.plan(worlds.RESTART, worlds.ALL_MACHINES, services=worlds.EVERYTHING),
+    (SMALL, worlds.plan(worlds.RESTART, worlds.REBOOT)),
+    (SMALL, worlds.plan(worlds.rung("service.restart"), ASKING, services=("db", "api", "npu"))),
+    (SMALL, worlds.plan(worlds.ALL_MACHINES, worlds.REBOOT, services=worlds.EVERYTHING)),
+    (SMALL, worlds.plan(worlds.RESTART, worlds.ALL_MACHINES, services=worlds.EVERYTHING)),
+    (BESIDE, worlds.plan(worlds.ALL_MACHINES, services=tuple(BESIDE.services), of=BESIDE)),
+    (STRICT, worlds.plan(worlds.ALL_MACHINES, services=tuple(STRICT.services), of=STRICT)),
 )
 
 
 class Observer:
     """What must hold at every decision, whatever happened before."""
 
-    def __init__(self, plan: Plan, *, codec: bool) -> None:
+    def __init__(self, fleet: Fleet, plan: Plan, *, codec: bool) -> None:
+        self.graph = machine_graph(fleet, fleet.services)
         self.plan, self.codec = plan, codec
         self.ordered: set[str] = set()
-        self.sent: Counter[tuple[int, int, int]] = Counter()  #: orders of a branch, since its wave
-        self.healthy: set[tuple[int, int, int]] = set()  #: branches seen healthy, since their wave
+        self.sent: Counter[int] = Counter()  #: orders of each branch of this rung
+        self.healthy: set[int] = set()  #: branches of this rung that were seen healthy
 
     def __call__(self, before: Incident, event: Event, decision: Decision, now: float) -> None:
         after = decision.incident
@@ -77,6 +82,8 @@ class Observer:
         published = [each for each in decision.effects if isinstance(each, Publish)]
         if published:
             self._publishes_in_order(before, event, after, published, now)
+        if after.state in WORKING:
+            self._nothing_waits_in_vain(after)
         if after.state is State.RESOLVED and before.state is not State.RESOLVED:
             assert self._all_seen_healthy(after), "resolved without a healthy look at the end"
             assert isinstance(event, Checked), "resolved by something else than a look"
@@ -99,9 +106,7 @@ class Observer:
         after = decision.incident
         assert (after.ended_at is not None) == (after.state in ENDED)
         if after.state is not before.state:
-            # Two moves in one decision are the start of a wave that has no steps.
-            through = {before.state, *MOVES[before.state]}
-            assert any(after.state in MOVES[each] for each in through)
+            assert after.state in MOVES[before.state]
             assert any(each.kind == "state" for each in decision.timeline), "moved in silence"
             if after.state in (State.ESCALATED, State.AWAITING_APPROVAL):
                 assert any(isinstance(each, CallHuman) for each in decision.effects)
@@ -109,48 +114,67 @@ class Observer:
             assert not any(isinstance(each, Publish) for each in decision.effects)
 
     def _remember(self, before: Incident, event: Checked) -> None:
-        here = (event.rung, event.wave) == (before.rung, before.wave)
-        asked = here and 0 <= event.branch < len(before.branches)
+        asked = event.rung == before.rung and 0 <= event.branch < len(before.branches)
         if asked and self._can_be_judged(before, event.branch):
-            planned = before.plan.branch(event.rung, event.wave, event.branch)
+            planned = before.plan.branch(event.rung, event.branch)
             healthy = {each.service for each in event.results if each.healthy}
-            key = (event.rung, event.wave, event.branch)
-            (self.healthy.add if healthy >= set(planned.required) else self.healthy.discard)(key)
+            well = healthy >= set(planned.required)
+            (self.healthy.add if well else self.healthy.discard)(event.branch)
 
     def _can_be_judged(self, before: Incident, branch: int) -> bool:
         """A look counts only while there is no verdict and after all orders were answered."""
         out = any(each.outcome is None for each in current_steps(before, branch))
-        return before.branches[branch].passed is None and not out
+        return before.branches[branch].running and not out
 
     def _all_seen_healthy(self, incident: Incident) -> bool:
-        wave = incident.plan.rungs[incident.rung].waves[incident.wave]
-        return all(
-            each.optional or (incident.rung, incident.wave, index) in self.healthy
-            for index, each in enumerate(wave)
-        )
+        planned = enumerate(incident.plan.rungs[incident.rung].branches)
+        return all(each.optional or index in self.healthy for index, each in planned)
+
+    def _nothing_waits_in_vain(self, after: Incident) -> None:
+        """What may start has started; what failed or hangs holds up only what needs it."""
+        steps_left = False
+        for index, state in enumerate(after.branches):
+            planned = after.plan.branch(after.rung, index)
+            needs = [after.branches[each].passed for each in planned.needs]
+            awaited = [after.branches[each].passed for each in planned.awaits]
+            out = any(each.outcome is None for each in current_steps(after, index))
+            steps_left |= state.running and out
+            if state.started or state.passed is not None:
+                assert state.started or False in needs, "given up though all its needs are up"
+                continue
+            assert False not in needs, "left waiting for what will not come"
+            assert None in (*needs, *awaited), "not started although nothing is missing"
+            steps_left |= bool(planned.steps)
+        assert (after.state is State.RECOVERING) == steps_left
 
     def _publishes_in_order(
         self, before: Incident, event: Event, after: Incident, effects: list[Publish], now: float
     ) -> None:
-        here = (after.rung, after.wave)
-        assert all((each.rung, each.wave) == here for each in effects if each.orders)
-        moved = here != (before.rung, before.wave) or before.state not in WORKING
+        assert all(each.rung == after.rung for each in effects)
+        moved = after.rung != before.rung or before.state not in WORKING
         if moved:
-            self._starts_a_wave(before, event, after)
-        else:
-            assert all(before.branches[each.branch].passed is None for each in effects)
+            self._starts_a_rung(before, event, after)
         for effect in effects:
+            if moved or not before.branches[effect.branch].started:
+                self._starts_a_branch(after, effect.branch)
+            else:
+                assert before.branches[effect.branch].passed is None
             self._orders_anew(effect, now)
 
-    def _starts_a_wave(self, before: Incident, event: Event, after: Incident) -> None:
+    def _starts_a_branch(self, after: Incident, index: int) -> None:
+        planned = after.plan.branch(after.rung, index)
+        assert self.healthy.issuperset(planned.needs), "started before its needs were up"
+        assert all(after.branches[each].passed is not None for each in planned.awaits)
+        # Said once more by the fleet itself, in case the plan's needs are wrong.
+        branches = enumerate(after.plan.rungs[after.rung].branches)
+        up = {each.name for number, each in branches if number in self.healthy}
+        assert up.issuperset(self.graph.get(planned.name, ()))
+
+    def _starts_a_rung(self, before: Incident, event: Event, after: Incident) -> None:
         if before.state in WORKING:
-            if after.rung == before.rung:
-                assert after.wave == before.wave + 1, "a wave was left out"
-                assert self._all_seen_healthy(before), "a wave started before its needs were up"
-            else:
-                assert (after.rung, after.wave) == (before.rung + 1, 0)
-                waiting = [each for each in before.branches if each.passed is None]
-                assert isinstance(event, Checked | Reported) <= (len(waiting) <= 1)
+            assert after.rung == before.rung + 1, "a rung was left out"
+            running = [each for each in before.branches if each.running]
+            assert isinstance(event, Checked | Reported) <= (len(running) <= 1)
         elif before.state is State.ESCALATED:
             assert isinstance(event, Resumed)
         elif before.state is State.AWAITING_APPROVAL:
@@ -160,17 +184,15 @@ class Observer:
             State.ESCALATED,
             *WORKING,
         )
-        for branch in range(len(after.branches)):
-            self.sent[(after.rung, after.wave, branch)] = 0
-            self.healthy.discard((after.rung, after.wave, branch))
+        self.sent.clear()
+        self.healthy.clear()
 
     def _orders_anew(self, effect: Publish, now: float) -> None:
-        where = (effect.rung, effect.wave, effect.branch)
         if effect.orders:
-            self.sent[where] += 1
-            assert self.sent[where] <= MAX_ATTEMPTS, "tried too often"
-            self.healthy.discard(where)
-        planned = self.plan.branch(*where)
+            self.sent[effect.branch] += 1
+            assert self.sent[effect.branch] <= MAX_ATTEMPTS, "tried too often"
+            self.healthy.discard(effect.branch)
+        planned = self.plan.branch(effect.rung, effect.branch)
         numbers = [each.number for each in planned.steps]
         ordered = [each.step for each in effect.orders]
         assert ordered == numbers[len(numbers) - len(ordered) :], "not the rest of its branch"
@@ -196,8 +218,9 @@ def _without_early(incident: Incident) -> tuple[BranchState, ...]:
     return tuple(replace(each, checked_early=False) for each in incident.branches)
 
 
-def _play(plan: Plan, seed: int, faults: Faults) -> tuple[World, Incident]:
-    world = World(plan, seed, faults, Observer(plan, codec=seed % 10 == 0))
+def _play(seed: int, faults: Faults) -> tuple[World, Incident]:
+    fleet, plan = PLANS[seed % len(PLANS)]
+    world = World(plan, seed, faults, Observer(fleet, plan, codec=seed % 10 == 0))
     return world, world.run()
 
 
@@ -205,9 +228,8 @@ def _play(plan: Plan, seed: int, faults: Faults) -> tuple[World, Incident]:
 def test_every_history_ends_and_nothing_forbidden_happens(profile: str) -> None:
     ends: Counter[State] = Counter()
     for seed in range(HISTORIES):
-        plan = PLANS[seed % len(PLANS)]
         try:
-            world, incident = _play(plan, seed, PROFILES[profile])
+            world, incident = _play(seed, PROFILES[profile])
             assert incident.state in ENDED | {State.AWAITING_APPROVAL}, "it never ended"
             assert len(world.effects) == len(set(world.effects)), "an order took effect twice"
         except Exception as error:

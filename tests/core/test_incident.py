@@ -43,6 +43,12 @@ def orders(decision: Decision) -> list[str]:
     ]
 
 
+def started(here: Course) -> list[str]:
+    """The names of the branches that were published just now."""
+    plan = here.incident.plan
+    return [plan.branch(each.rung, each.branch).name for each in here.published]
+
+
 def ignored(here: Course, before: Incident, why: str) -> bool:
     last = here.last
     silent = not last.effects and not last.timeline
@@ -69,17 +75,29 @@ class TestTheGoodWay:
         assert first.seconds == pytest.approx(5)
         assert second.not_after == pytest.approx(first.not_after + first.seconds)
 
-    def test_waves_follow_each_other_and_the_whole_is_looked_at_last(self) -> None:
+    def test_each_starts_when_its_needs_passed_and_the_whole_is_looked_at_last(self) -> None:
         here = Course(ALL)
-        seen = []
-        while here.state() is not State.RESOLVED:
-            seen.append(sorted(order.arguments["vm"] for p in here.published for order in p.orders))
-            branches = range(len(here.incident.branches))
-            for branch in branches:
-                assert here.published[branch].wave == here.incident.wave
-            for branch in branches:
-                here.through(branch)
-        assert seen == [["VM-m1"], ["VM-m2", "VM-m3"], ["VM-m4"], ["VM-m5"], []]
+        assert started(here) == ["m1"]
+        here.through(0)
+        assert started(here) == ["m2", "m3"]
+        here.through(1)
+        assert started(here) == ["m4"]
+        here.through(2)
+        assert started(here) == []
+        here.through(3)
+        assert started(here) == ["m5"]
+        assert here.state() == State.RECOVERING
+        here.through(4)
+        assert started(here) == ["everything"]
+        assert here.state() == State.VERIFYING
+        here.through(5)
+        assert here.state() == State.RESOLVED
+
+    def test_a_branchs_time_counts_from_its_own_start(self) -> None:
+        here = Course(ALL)
+        here.now += 500
+        here.through(0)
+        assert all(each.not_after > here.now for p in here.published for each in p.orders)
 
     def test_begun_twice_is_begun_once(self) -> None:
         here = course()
@@ -141,9 +159,32 @@ class TestTheLadder:
         here = Course(plan)
         here.through()
         here.report(1, Outcome.FAILED)
-        assert (here.incident.rung, here.incident.wave, here.published) == (0, 1, [])
-        here.through(1)
+        assert (here.incident.rung, here.published) == (0, [])
+        here.through(2)
         assert here.incident.rung == 1
+
+    def test_what_needs_a_machine_that_failed_is_never_started_and_says_why(self) -> None:
+        here = Course(ALL)
+        decision = here.report(0, Outcome.FAILED)
+        assert here.state() == State.ESCALATED
+        assert [each.operation for each in here.incident.steps] == ["vm.start"]
+        assert "m2 not started, because m1 is not back" in texts(decision)
+        assert "m5 not started, because m4 is not back" in texts(decision)
+        assert "everything not looked at, because m1 is not back" in texts(decision)
+        assert here.incident.reason == (
+            "vm.start on m1 failed: told; not started: m2, m3, m4, m5; no rung is left"
+        )
+
+    def test_what_can_still_run_is_waited_for_although_the_rung_is_lost(self) -> None:
+        here = Course(worlds.plan(worlds.ALL_MACHINES, services=("db", "cache", "api", "npu")))
+        here.through(0)
+        here.report(1, Outcome.FAILED)
+        assert here.state() == State.RECOVERING
+        here.report(2)
+        assert here.state() == State.VERIFYING
+        here.check(2)
+        assert here.state() == State.ESCALATED
+        assert here.incident.reason.startswith("vm.start on m2 failed: told; not started: m4;")
 
 
 class TestOptional:
@@ -151,14 +192,55 @@ class TestOptional:
         here = Course(ALL)
         here.through()
         here.report(2, Outcome.FAILED)
-        here.through(0)
-        assert here.incident.wave == 2
-        here.through()
-        here.through()
-        here.check(0, "npu")
+        assert here.incident.notes == ("vm.start on m3 failed: told",)
+        for branch in (1, 3, 4):
+            here.through(branch)
+        here.check(5, "npu")
         assert here.state() == State.RESOLVED
         assert "vm.start on m3 failed: told" in here.incident.reason
         assert "npu: looked" in here.incident.reason
+
+    def test_one_that_hangs_delays_only_the_look_at_everything(self) -> None:
+        here = Course(ALL)
+        for branch in (0, 1, 3, 4):
+            here.through(branch)
+        assert here.published == []
+        assert here.state() == State.RECOVERING, "the order to m3 is still out"
+        here.silence()
+        assert started(here) == ["m3"]
+        here.check(2, "npu")
+        assert started(here) == ["everything"]
+        here.check(5, "npu")
+        assert here.state() == State.RESOLVED
+
+    def test_its_failure_ends_what_needs_it_and_nothing_else(self) -> None:
+        services = tuple(worlds.BESIDE.services)
+        here = Course(worlds.plan(worlds.ALL_MACHINES, services=services, of=worlds.BESIDE))
+        here.through(0)
+        assert "m6 not started, because m3 is not back" in texts(here.report(2, Outcome.FAILED))
+        names = [each.name for each in here.incident.plan.rungs[0].branches]
+        for name in ("m2", "m4", "m5"):
+            here.through(names.index(name))
+        here.check(names.index("everything"), "npu", "chat")
+        assert here.state() == State.RESOLVED
+        assert "m6 not started, because m3 is not back" in here.incident.reason
+
+    def test_a_required_one_that_needs_it_fails_with_it_and_says_so(self) -> None:
+        services = tuple(worlds.STRICT.services)
+        here = Course(worlds.plan(worlds.ALL_MACHINES, services=services, of=worlds.STRICT))
+        here.through(0)
+        here.report(1, Outcome.FAILED)
+        assert here.state() == State.ESCALATED
+        assert here.incident.reason == (
+            "vm.start on m2 failed: told; not started: m3; no rung is left"
+        )
+
+    def test_where_all_are_optional_all_must_be_back(self) -> None:
+        here = Course(worlds.plan(worlds.ALL_MACHINES, services=("npu",)))
+        here.report(0, Outcome.FAILED)
+        assert started(here) == ["everything"]
+        here.check(1, "npu")
+        assert here.state() == State.ESCALATED
 
     def test_what_an_earlier_rung_left_wrong_is_not_said_of_the_one_that_cured(self) -> None:
         here = Course(worlds.plan(worlds.ALL_MACHINES, RESTART, services=worlds.EVERYTHING))
@@ -171,7 +253,7 @@ class TestOptional:
     def test_a_required_one_does(self) -> None:
         here = Course(ALL)
         here.through()
-        here.through(1)
+        here.through(2)
         here.report(1, Outcome.FAILED)
         assert here.state() == State.ESCALATED
 
@@ -198,6 +280,19 @@ class TestPeople:
         assert here.step(0).outcome is None, "the old attempt is not the new one"
         here.through()
         assert here.state() == State.RESOLVED
+
+    def test_after_resuming_what_was_started_before_waits_for_its_needs_again(self) -> None:
+        here = Course(ALL)
+        here.through()
+        late = here.report_on(here.step(1))
+        here.do(Cancelled("eve"))
+        here.do(Resumed("adam"))
+        assert started(here) == ["m1"]
+        here.do(Reported(late))
+        here.check(1)
+        assert (here.state(), here.published) == (State.RECOVERING, [])
+        here.through()
+        assert orders(here.last) == ["inc-run-1.0.1.2", "inc-run-1.0.2.2"]
 
     def test_a_resumed_rung_has_all_its_tries_again(self) -> None:
         here = course(RESTART)
@@ -267,7 +362,7 @@ class TestUnknown:
         here = Course(ALL)
         here.through()
         here.silence()
-        assert [(each.branch, each.orders) for each in here.published] == [(0, ()), (1, ())]
+        assert [(each.branch, each.orders) for each in here.published] == [(1, ()), (2, ())]
 
     @pytest.mark.parametrize("since", [None, 10_990.0])
     def test_what_a_deaf_coordinator_did_not_hear_says_nothing(self, since: float | None) -> None:
@@ -288,7 +383,7 @@ class TestUnknown:
     def test_a_branch_with_its_verdict_is_not_looked_at_again(self) -> None:
         here = Course(ALL)
         here.through()
-        here.through(0)
+        here.through(2)
         here.silence()
         assert [each.branch for each in here.published] == [1]
 
@@ -315,8 +410,8 @@ class TestChecks:
         here.check()
         assert here.state() == State.RESOLVED
 
-    @pytest.mark.parametrize("where", [(0, 1, 0), (1, 0, 0), (0, 0, 1), (0, 0, -1), (9, 9, 9)])
-    def test_a_look_at_something_else_changes_nothing(self, where: tuple[int, int, int]) -> None:
+    @pytest.mark.parametrize("where", [(1, 0), (0, 1), (0, -1), (-1, 0), (9, 9)])
+    def test_a_look_at_something_else_changes_nothing(self, where: tuple[int, int]) -> None:
         here = course()
         here.report(0)
         here.report(1)
@@ -328,7 +423,7 @@ class TestChecks:
         here = course()
         here.report(0)
         here.report(1)
-        here.do(Checked(0, 0, 0, ()))
+        here.do(Checked(0, 0, ()))
         assert here.incident.rung == 1
 
 

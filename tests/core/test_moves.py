@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.advance import advance
 from orchestrator.core.events import Approved, Begin, Cancelled, Event, Resumed, Tick
 from orchestrator.core.fleet import Approval, Rung
-from orchestrator.core.incident import MOVES, IllegalMove, State, advance, move
-from orchestrator.core.plan import Plan
+from orchestrator.core.incident import MOVES, IllegalMove, State, move
 from tasks.contract import Outcome
 from tests.core import worlds
 from tests.core.course import Course
@@ -24,13 +24,6 @@ NEVER = replace(worlds.rung("service.restart"), approval=Approval.NEVER)
 
 def fresh(*ladder: Rung) -> Course:
     return Course(worlds.plan(*ladder), begun=False)
-
-
-def side_by_side() -> Plan:
-    """A last wave of two branches, of which the second is optional."""
-    plan = worlds.plan(worlds.ALL_MACHINES, services=("cache", "npu"))
-    (rung,) = plan.rungs
-    return replace(plan, rungs=(replace(rung, waves=rung.waves[:1]),))
 
 
 def open_to_recovering() -> Course:
@@ -53,12 +46,6 @@ def awaiting() -> Course:
 
 def recovering(*ladder: Rung) -> Course:
     return Course(worlds.plan(*(ladder or (RESTART,))))
-
-
-def half_done() -> Course:
-    course = Course(side_by_side())
-    course.through(0)
-    return course
 
 
 def verifying(*ladder: Rung) -> Course:
@@ -97,7 +84,6 @@ ROUTES: dict[tuple[State, State], tuple[Callable[[], Course], Callable[[Course],
     (ASKING, WORKING): (awaiting, lambda c: c.do(Approved("me"))),
     (ASKING, HUMAN): (awaiting, lambda c: c.do(Cancelled("me"))),
     (WORKING, LOOKING): (recovering, lambda c: c.report(0)),
-    (WORKING, CURED): (half_done, lambda c: c.report(1, Outcome.FAILED)),
     (WORKING, ASKING): (lambda: recovering(RESTART, ASK), lambda c: c.report(0, Outcome.FAILED)),
     (WORKING, HUMAN): (recovering, lambda c: c.report(0, Outcome.FAILED)),
     (LOOKING, WORKING): (given_up, lambda c: c.report(1, Outcome.UNKNOWN)),

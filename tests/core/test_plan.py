@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.core.compiling import compile_plan
 from orchestrator.core.fleet import Approval, Each, Fleet, Rung, Scenario, StepTemplate
-from orchestrator.core.plan import Branch, Fault, Plan, compile_plan
+from orchestrator.core.plan import Branch, Fault, Plan
 from tests.core.worlds import (
     ALL_MACHINES,
     CATALOG,
@@ -30,7 +31,7 @@ def faults(scenario: Scenario, of: Fleet = SMALL) -> list[str]:
 
 
 def only_branch(compiled: Plan) -> Branch:
-    ((branch,),) = compiled.rungs[0].waves
+    (branch,) = compiled.rungs[0].branches
     return branch
 
 
@@ -77,13 +78,22 @@ def test_a_step_may_name_another_service_or_a_machine() -> None:
     assert (step.machine, step.service) == ("m2", "")
 
 
-def test_a_rung_for_each_machine_has_waves_in_dependency_order_and_a_look_at_the_end() -> None:
-    compiled = plan(ALL_MACHINES, services=EVERYTHING)
-    names = [[branch.name for branch in wave] for wave in compiled.rungs[0].waves]
+def test_a_rung_for_each_machine_has_what_each_needs_and_a_look_at_the_end() -> None:
+    (compiled,) = plan(ALL_MACHINES, services=EVERYTHING).rungs
+    names = [[branch.name for branch in wave] for wave in compiled.waves]
     assert names == [["m1"], ["m2", "m3"], ["m4"], ["m5"], ["everything"]]
-    steps = [step for wave in compiled.rungs[0].waves for branch in wave for step in branch.steps]
+    needs = [(each.name, each.needs, each.awaits) for each in compiled.branches]
+    assert needs == [
+        ("m1", (), ()),
+        ("m2", (0,), ()),
+        ("m3", (0,), ()),
+        ("m4", (0, 1), ()),
+        ("m5", (3,), ()),
+        ("everything", (0, 1, 3, 4), (2,)),
+    ]
+    steps = [step for branch in compiled.branches for step in branch.steps]
     assert [each.number for each in steps] == list(range(5)), "numbered through the rung"
-    (last,) = compiled.rungs[0].waves[-1]
+    last = compiled.branches[-1]
     assert last.steps == ()
     assert set(last.checks) == set(EVERYTHING)
     assert set(last.required) == set(EVERYTHING) - {"npu"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from orchestrator.core.compiling import compile_plan
 from orchestrator.core.fleet import (
     Approval,
     Check,
@@ -21,7 +22,7 @@ from orchestrator.core.fleet import (
     StepTemplate,
 )
 from orchestrator.core.incident import Incident
-from orchestrator.core.plan import OperationSpec, Plan, compile_plan
+from orchestrator.core.plan import OperationSpec, Plan
 from tasks.contract import Json
 
 HOUR = 3600.0
@@ -77,13 +78,21 @@ def fleet(*services: Service) -> Fleet:
     return Fleet("small", "control", machines, {each.name: each for each in services}, goals)
 
 
-#: A diamond with an optional side: db, then cache and (optional) npu, then api, then web.
+#: A line with an optional side: db, then cache, then api, then web; npu needs db alone.
 SMALL = fleet(
     service("db", "m1"),
     service("cache", "m2", "db"),
     service("npu", "m3", "db", optional=True),
-    service("api", "m4", "db", "cache", "npu"),
+    service("api", "m4", "db", "cache"),
     service("web", "m5", "api"),
+)
+
+#: The same with `chat`, optional too, which needs the npu; and one where something required does.
+BESIDE = fleet(*SMALL.services.values(), service("chat", "m6", "npu", optional=True))
+STRICT = fleet(
+    service("db", "m1"),
+    service("npu", "m2", "db", optional=True),
+    service("api", "m3", "npu"),
 )
 
 

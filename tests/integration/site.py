@@ -12,6 +12,7 @@ from celery.contrib.testing.worker import start_worker
 
 from orchestrator.catalog import TaskCatalog
 from orchestrator.coordinator import Coordinator, Protected
+from orchestrator.core.compiling import compile_plan
 from orchestrator.core.fleet import (
     Check,
     Fleet,
@@ -23,7 +24,7 @@ from orchestrator.core.fleet import (
     StepTemplate,
 )
 from orchestrator.core.incident import ENDED, Incident
-from orchestrator.core.plan import Plan, compile_plan
+from orchestrator.core.plan import Plan
 from orchestrator.core.steps import orders_for
 from orchestrator.lookout import Lookout
 from orchestrator.store import open_store

@@ -87,7 +87,7 @@ def test_a_chain_that_is_published_twice_is_carried_out_once(site: Site) -> None
     opened = coordinator.recover("test", reason="a test")
     stored = site.store.load(opened.run)
     assert stored is not None
-    effect = Publish(0, 0, 0, site.orders(stored.incident), 60)
+    effect = Publish(0, 0, site.orders(stored.incident), 60)
     site.publisher.publish(stored.incident, effect)
     site.start_agent("one")
     site.start_agent("two")

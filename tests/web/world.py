@@ -19,6 +19,7 @@ import uvicorn
 from orchestrator.catalog import TaskCatalog
 from orchestrator.config import Configuration
 from orchestrator.coordinator import Coordinator, Protected
+from orchestrator.core.compiling import compile_plan
 from orchestrator.core.events import Publish
 from orchestrator.core.fleet import (
     Approval,
@@ -32,7 +33,7 @@ from orchestrator.core.fleet import (
     StepTemplate,
 )
 from orchestrator.core.incident import Incident
-from orchestrator.core.plan import Plan, compile_plan
+from orchestrator.core.plan import Plan
 from orchestrator.fleetfile import Inventory
 from orchestrator.lookout import Lookout
 from orchestrator.ports import PublishFailed
@@ -141,7 +142,7 @@ class World:
         for run, effect in list(self.publisher.published):
             for order in effect.orders:
                 self.report(order, Outcome.DONE, "active since a moment ago")
-            self.coordinator.check(run, effect.rung, effect.wave, effect.branch, 2.0)
+            self.coordinator.check(run, effect.rung, effect.branch, 2.0)
 
 
 @contextmanager
