@@ -146,7 +146,7 @@ class Coordinator:
         results = self.lookout.watch_until_healthy(
             [self.protected.fleet.services[name] for name in planned.checks],
             required=planned.required,
-            seconds=min(seconds, planned.check_seconds),
+            seconds=min(planned.check_seconds, seconds),
         )
         self.apply(run, Checked(rung, branch, tuple(results)))
 

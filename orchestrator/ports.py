@@ -73,6 +73,10 @@ class Store(Protocol):
 
     def add_report(self, report: WorkReport) -> None: ...
 
+    def reports(self, run: str) -> Sequence[WorkReport]:
+        """Those kept of this run, in the order in which they came."""
+        ...
+
     def add_entry(self, run: str, entry: Entry) -> None:
         """A timeline line that decides nothing, such as progress."""
         ...

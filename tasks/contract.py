@@ -9,6 +9,7 @@ know refuses the message instead of guessing.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
@@ -77,7 +78,18 @@ class _Message:
             value = message[name]
             if isinstance(value, bool) or not isinstance(value, wanted):
                 raise WireError(f"{cls.__name__}: field {name!r} has the wrong type")
+            if not _is_finite(value):
+                raise WireError(f"{cls.__name__}: field {name!r} holds NaN or Infinity")
         return cls(**message)
+
+
+def _is_finite(value: Json) -> bool:
+    """Python reads NaN and Infinity from JSON; no deadline can be compared with them."""
+    if isinstance(value, dict):
+        return all(_is_finite(each) for each in value.values())
+    if isinstance(value, list):
+        return all(_is_finite(each) for each in value)
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 _WIRE_TYPES: dict[str, tuple[type, ...]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -195,6 +196,9 @@ def test_a_report_waits_in_the_journal_until_it_was_sent(tmp_path: Path) -> None
         ({**order().to_wire(), "extra": 1}, "unknown field 'extra'"),
         ({**order().to_wire(), "epoch": "7"}, "'epoch' has the wrong type"),
         ({**order().to_wire(), "epoch": True}, "'epoch' has the wrong type"),
+        ({**order().to_wire(), "not_after": math.nan}, "'not_after' holds NaN or Infinity"),
+        ({**order().to_wire(), "seconds": math.inf}, "'seconds' holds NaN or Infinity"),
+        ({**order().to_wire(), "arguments": {"a": [{"b": -math.inf}]}}, "'arguments' holds NaN"),
         ({k: v for k, v in order().to_wire().items() if k != "run"}, "'run' is missing"),
     ],
 )
