@@ -10,6 +10,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
+from functools import cache
 from typing import Any, TypeVar
 
 from tasks.contract import Json
@@ -27,7 +28,7 @@ class BadArguments(ValueError):
 
 def read_arguments(wanted: type[A], given: Mapping[str, Json]) -> A:
     """The arguments as the operation's own type, or BadArguments with every fault."""
-    hints = typing.get_type_hints(wanted)
+    hints = _hints(wanted)  # type: ignore[arg-type]  # a class is hashable, whatever it is of
     known = {each.name: each for each in fields(wanted)}  # type: ignore[arg-type]
     faults = [
         f"{name!r} is not an argument (known: {', '.join(known)})"
@@ -47,6 +48,12 @@ def read_arguments(wanted: type[A], given: Mapping[str, Json]) -> A:
     if faults:
         raise BadArguments(tuple(faults))
     return wanted(**values)
+
+
+@cache
+def _hints(wanted: type[Any]) -> Mapping[str, Any]:
+    """Kept, because resolving them takes longer than checking the arguments."""
+    return typing.get_type_hints(wanted)
 
 
 def _fits(value: Json, wanted: Any) -> bool:

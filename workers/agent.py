@@ -77,8 +77,14 @@ def identity_from(environment: Mapping[str, str]) -> Identity:
 def build(identity: Identity, broker_url: str, *, concurrency: int = 1) -> Celery:
     """The agent's app: every operation of the catalogue as a task under its own name."""
     app = make_app(broker_url, consumer=host_queue(identity.machine))
-    # prefork, because only it ends a step that hangs beyond every deadline of its own.
-    app.conf.update(worker_pool="prefork", worker_concurrency=concurrency)
+    app.conf.update(
+        # Only prefork ends a step that hangs beyond every deadline of its own.
+        worker_pool="prefork",
+        worker_concurrency=concurrency,
+        # That a report or the next step was sent, Flower hears from who receives it; to tell it
+        # from here too would hold up the chain by two messages at each step.
+        task_send_sent_event=False,
+    )
 
     def tell(progress: Progress) -> None:
         app.send_task(

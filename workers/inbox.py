@@ -36,12 +36,13 @@ def register(app: Celery, coordinator: Coordinator) -> None:
         incident = _patiently(lambda: coordinator.recover(scenario, reason=reason, run=run))
         return {"run": incident.run, "incident": incident.id, "state": incident.state.value}
 
-    @app.task(name="orchestrator.report", ignore_result=True, shared=False)
+    # Nobody watches reports in Flower; telling of each three times costs as much as taking it.
+    @app.task(name="orchestrator.report", ignore_result=True, shared=False, send_events=False)
     def report(report: Mapping[str, Json]) -> None:
         if message := _read(WorkReport, report):
             _patiently(lambda: coordinator.report(message))
 
-    @app.task(name="orchestrator.progress", ignore_result=True, shared=False)
+    @app.task(name="orchestrator.progress", ignore_result=True, shared=False, send_events=False)
     def progress(progress: Mapping[str, Json]) -> None:
         if message := _read(Progress, progress):
             _patiently(lambda: coordinator.progress(message))
