@@ -28,6 +28,7 @@ PAUSE_SECONDS = 0.5
 _CODES = {"unknown-scenario": Exit.USAGE, "unknown-run": Exit.USAGE}
 _CODES |= {"unknown-incident": Exit.USAGE, "not-understood": Exit.USAGE}
 _CODES |= {"store-unavailable": Exit.UNREACHABLE, "not-ready": Exit.UNREACHABLE}
+_CODES |= {"broker-away": Exit.UNREACHABLE}
 
 
 class Away(Exception):

@@ -49,6 +49,12 @@ class StartRun(BaseModel):
 def start_run(
     wanted: StartRun, desk: AtDesk, caller: Operator, idempotency_key: Key = None
 ) -> JSONResponse:
+    if not desk.coordinator.hears():
+        raise Problem(
+            503,
+            "broker-away",
+            "the broker cannot be reached, so nothing was started; see to it and try again",
+        )
     run = str(uuid.uuid4())
     # A key belongs to its caller: nobody can meet another's by chance or find it out.
     key = f"{caller.name}:{idempotency_key}" if idempotency_key else ""

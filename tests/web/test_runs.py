@@ -94,12 +94,21 @@ def test_a_run_is_cancelled_and_resumed(api: Api) -> None:
     assert "only a run that is awaiting_approval can be approved" in conflict["detail"]
 
 
-def test_a_broker_that_is_away_loses_no_run(world: World, api: Api) -> None:
+def test_without_a_broker_nothing_is_started(world: World, api: Api) -> None:
     world.publisher.away = True
-    assert api.start()["state"] == "recovering"
+    refused = api.post("/api/v1/runs", {"scenario": "restart"})
+    assert refused.status_code == 503
+    assert refused.json()["detail"].startswith("the broker cannot be reached, so nothing was")
+    assert api.get("/api/v1/runs").json() == {"runs": []}
+
+
+def test_a_broker_that_goes_away_loses_no_run(world: World, api: Api) -> None:
+    world.coordinator.tick()
+    world.publisher.away = True
+    run = api.start()["id"]
     world.publisher.away = False
     world.coordinator.tick()
-    assert len(world.publisher.published) == 1
+    assert [each for each, _ in world.publisher.published] == [run]
 
 
 def test_an_incident_tells_what_its_run_tells_and_more(world: World, api: Api) -> None:
