@@ -281,14 +281,18 @@ class TestPeople:
         here.through()
         assert here.state() == State.RESOLVED
 
-    def test_after_resuming_what_was_started_before_waits_for_its_needs_again(self) -> None:
+    @pytest.mark.parametrize("told", [Outcome.DONE, Outcome.FAILED, Outcome.UNKNOWN])
+    def test_after_resuming_what_was_started_before_waits_for_its_needs_again(
+        self, told: Outcome
+    ) -> None:
         here = Course(ALL)
         here.through()
-        late = here.report_on(here.step(1))
+        late = here.report_on(here.step(1), told)
         here.do(Cancelled("eve"))
         here.do(Resumed("adam"))
         assert started(here) == ["m1"]
         here.do(Reported(late))
+        assert here.published == [], "nothing is ordered from m2 yet"
         here.check(1)
         assert (here.state(), here.published) == (State.RECOVERING, [])
         here.through()
