@@ -1,6 +1,6 @@
-"""This project as users run it, beside a lab: broker, coordinator and agents as real processes.
+"""This project as users run it beside a lab: `autobot-dr up`, and agents in the machines.
 
-What lives here: starting and ending them, and asking their HTTP API. What must not: measuring.
+What lives here: starting and ending it, and asking its HTTP API. What must not: measuring.
 Everything runs in the namespace of the lab, into which the benchmarks were started.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -21,10 +22,9 @@ from typing import Any
 from deploy.lab.lab import CHECKOUT, Lab
 from deploy.lab.machines import AGENT
 from deploy.lab.processes import die_with_parent
-from deploy.lab.stage import API_PORT, BROKER_PORT, configure_agents, stage
+from deploy.lab.stage import API_PORT, configure_agents, stage
 from orchestrator.config import load
 from orchestrator.core.fleet import Fleet
-from tests.integration import rig
 
 BOUND = 90.0  #: seconds; nothing that is waited for here takes half as long
 
@@ -42,7 +42,7 @@ def wait_for(what: str, ready: Callable[[], bool], *, every: float = 0.02) -> No
 
 
 @contextmanager
-def process(argv: list[str], log: Path, environment: Mapping[str, str]) -> Iterator[None]:
+def _process(argv: list[str], log: Path, environment: Mapping[str, str]) -> Iterator[None]:
     """A child that is ended with the block, and by the kernel should we be killed."""
     with log.open("ab") as output:
         child = subprocess.Popen(
@@ -59,7 +59,7 @@ def process(argv: list[str], log: Path, environment: Mapping[str, str]) -> Itera
     finally:
         child.terminate()
         try:
-            child.wait(timeout=15)
+            child.wait(timeout=60)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
@@ -83,7 +83,6 @@ class Product:
 
     def __init__(self, lab: Lab, home: Path) -> None:
         self.lab, self.home, self.at = lab, home, lab.coordinator_address
-        self.broker_url = f"redis://{self.at}:{BROKER_PORT}/0"
         self.token = (home / "api.token").read_text().strip()
 
     def ask(self, method: str, path: str, body: Mapping[str, str] | None = None) -> Any:
@@ -131,33 +130,19 @@ class Product:
 def running(
     lab: Lab, home: Path, logs: Path, fleet: dict[str, Any] | None = None
 ) -> Iterator[Product]:
-    """Broker, coordinator and the control machine's agent; every machine's agent configured."""
-    shutil.rmtree(logs, ignore_errors=True)
-    logs.mkdir(parents=True)
-    environment = stage(lab, home, fleet)
-    product = Product(lab, home)
-    configure_agents(lab, home, product.broker_url)
-    data = home / "broker"
-    data.mkdir()
-    argv = rig.valkey_argv(data, BROKER_PORT)
-    argv[argv.index("--bind") + 1] = product.at
-    base = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", **environment}
-    base["AUTOBOT_DR_BROKER_URL"] = product.broker_url
-    control = {
-        **base,
-        "AUTOBOT_DR_MACHINE": "control",
-        "AUTOBOT_DR_STATE": str(home / "control"),
-        "AUTOBOT_DR_AGENT_KEY": str(home / "keys" / "control.key"),
-        "AUTOBOT_DR_COORDINATOR_PUB": str(home / "keys" / "coordinator.pub"),
-        "AUTOBOT_DR_CONCURRENCY": "6",
-    }
-    with (
-        process(argv, logs / "broker", base),
-        process([sys.executable, "-m", "workers.coordinator"], logs / "coordinator", base),
-        process([sys.executable, "-m", "workers.agent"], logs / "control", control),
-    ):
-        wait_for("the coordinator", lambda: _answers(product))
-        yield product
+    """`autobot-dr up` for this lab, and every machine's agent configured."""
+    environment = {**os.environ, **stage(lab, home, fleet)}
+    logs.mkdir(parents=True, exist_ok=True)
+    program = [sys.executable, "-c", "from orchestrator.cli import main; main()", "up"]
+    try:
+        with _process(program, logs / "up.log", environment):
+            product = Product(lab, home)
+            wait_for("`autobot-dr up`", lambda: _answers(product))
+            url = (home / "state" / "broker" / "url").read_text().strip()
+            configure_agents(lab, home, url)
+            yield product
+    finally:
+        shutil.copytree(home / "state" / "logs", logs, dirs_exist_ok=True)
 
 
 def _answers(product: Product) -> bool:
