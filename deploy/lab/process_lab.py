@@ -17,6 +17,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,9 @@ def make(
         "power": power_program("process", home),
         "machines": {},
     }
-    for number, machine in enumerate(machines):
+    for number, definition in enumerate(machines):
+        environment = {**_browser(), **definition.environment}
+        machine = replace(definition, environment=environment)
         label = f"adr-{short}-{number}"
         places = _places(home, machine, network)
         for folder in (places.kept, places.redis_data, places.ollama_data, places.logs):
@@ -106,6 +109,11 @@ def _redis() -> str:
     if spec is None or spec.origin is None:
         return ""
     return str(next(Path(spec.origin).parent.glob("_binaries/*/valkey-server"), ""))
+
+
+def _browser() -> dict[str, str]:
+    """A laptop need not have a browser; then the stand-in's server does without one too."""
+    return {} if shutil.which("chromium") else {"BROWSER": sys.executable}
 
 
 def _programs(home: Path, name: str) -> None:

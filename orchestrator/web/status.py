@@ -19,7 +19,7 @@ from orchestrator.web.shapes import rfc3339
 from tasks.contract import Json, Reading
 
 #: A look serves everybody who asks within this time, so that viewers do not add up.
-FRESH_SECONDS = 2.0
+FRESH_SECONDS = 0.5
 
 _WORST_LAST = ("healthy", "degraded", "unknown")
 

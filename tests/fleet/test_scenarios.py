@@ -68,7 +68,7 @@ def told(theatre: Theatre, run: Run) -> str:
 
 def test_complete_failure_starts_machines_in_the_order_of_their_needs(theatre: Theatre) -> None:
     theatre.lab.break_("everything-down")
-    # A look serves everybody who asks within two seconds, so the first may be of before.
+    # A look serves everybody who asks within half a second, so the first may be of before.
     wait_for("the failure to be seen", lambda: health(theatre) == 3)
     run = recovered(theatre, "full-system")
     started = {e["machine"]: e for e in run["steps"] if e["operation"] == "vm.start"}
