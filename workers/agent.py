@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -99,16 +99,35 @@ def build(identity: Identity, broker_url: str, *, concurrency: int = 1) -> Celer
         """Made once in each pool process: SQLite must not be carried over a fork."""
         return Executor(identity, Journal(identity.state / "journal.db"), LocalHost(), tell)
 
+    unreported: list[WorkReport] = []
+
     def obey(self: Any, order: Mapping[str, Json]) -> None:
         report = executor().handle(order, sent_as=self.name)
-        send_report(app, report)
-        executor().journal.sent(report.order)
+        unreported.append(report)
         log.info("%s %s: %s", report.order, report.outcome, report.reason)
+        if _checked_next(self.request.chain):
+            tell_outcome()
         if not Outcome(report.outcome).succeeded:
             raise StepEnded(f"{report.outcome}: {report.reason}")
 
+    def tell_outcome(*_: Any) -> None:
+        """Send the report. After the next order, so that no machine waits for it: dying in
+        between loses nothing, for the order comes back and its report is in the journal."""
+        while unreported:
+            report = unreported.pop()
+            send_report(app, report)
+            executor().journal.sent(report.order)
+
     for name in catalog.operations():
-        app.task(obey, name=name, bind=True, shared=False, throws=(StepEnded,), ignore_result=True)
+        app.task(
+            obey,
+            name=name,
+            bind=True,
+            shared=False,
+            throws=(StepEnded,),
+            ignore_result=True,
+            after_return=tell_outcome,
+        )
 
     @worker_process_init.connect(weak=False)
     def _warm_up(**_: Any) -> None:
@@ -116,6 +135,11 @@ def build(identity: Identity, broker_url: str, *, concurrency: int = 1) -> Celer
         executor().journal.forget_before(time.time() - KEEP_SECONDS)
 
     return app
+
+
+def _checked_next(chain: Sequence[Mapping[str, Json]] | None) -> bool:
+    """Whether the coordinator's check comes next; it must not overtake the report."""
+    return not chain or str(chain[-1]["task"]).startswith("orchestrator.")
 
 
 def send_report(app: Celery, report: WorkReport) -> None:
