@@ -14,14 +14,14 @@ from deploy.lab.machines import NETWORK, MachineDefinition
 from tests.bench import product
 from tests.bench.product import BenchFault, Product
 
-REDIS = "redis-stack-server"
+#: Debian's own Redis, with its own unit and the configuration that it ships.
+REDIS = "redis-server"
 MACHINES = tuple(
     MachineDefinition(
         f"redis-{number}",
         f"{NETWORK}.{30 + number}",
         f"Redis-{number}",
-        (REDIS,),
-        keeps=("/var/lib/redis-stack",),
+        (),
     )
     for number in range(1, 7)
 )
@@ -39,6 +39,8 @@ ExecStart=/bin/true
 """
 #: Several restarts in ten seconds are the benchmark here, and not a crash loop.
 UNLIMITED = "[Unit]\nStartLimitIntervalSec=0\n"
+#: It listens to its own machine only, as shipped; here it is also asked from outside.
+REACHABLE = "bind 0.0.0.0\nprotected-mode no\n"
 CHAIN_STEPS = 50
 
 
@@ -102,7 +104,9 @@ def _boot(lab: Lab) -> None:
     for name in NAMES:
         _lay(lab, name, f"/run/systemd/system/{REDIS}.service.d/bench.conf", UNLIMITED)
         _lay(lab, name, f"/run/systemd/system/{STAMP}.service", STAMP_UNIT)
-        for argv in (["daemon-reload"], ["start", REDIS]):
+        _lay(lab, name, "/etc/redis/bench.conf", REACHABLE)
+        _inside(lab, name, "sh", "-c", "cat /etc/redis/bench.conf >>/etc/redis/redis.conf")
+        for argv in (["unmask", REDIS], ["start", REDIS]):
             _inside(lab, name, "systemctl", *argv)
 
 
