@@ -23,6 +23,7 @@ from deploy.lab import lab as labs
 from deploy.lab.lab import CHECKOUT, Lab
 from deploy.lab.machines import AUTOBOT, MachineDefinition
 from deploy.lab.processes import die_with_parent
+from orchestrator.supervisor import end_leftovers
 from tests.bench import boot, footprint, ordered_restart, six, trigger
 from tests.bench.figures import GOALS, Figure, merged, table
 from tests.bench.product import BenchFault, Product, running
@@ -98,6 +99,9 @@ def _keep(figures: Sequence[Figure]) -> None:
 def _in_a_lab(name: str, rig: Rig) -> list[Figure]:
     home = HOMES / name
     print(f"bench: preparing the lab {name!r} with {len(rig.machines)} machines", flush=True)
+    # What a run left that was killed; the lab's own leftovers are cleared by `prepare`.
+    end_leftovers(home / "product" / "state" / "up.json")
+    shutil.rmtree(home / "product", ignore_errors=True)
     lab = labs.prepare("nspawn", home, rig.machines)
     try:
         argv = [sys.executable, "-m", "tests.bench", *sys.argv[1:], "--inside", name]
@@ -141,4 +145,7 @@ def _inside(options: argparse.Namespace) -> int:
 if __name__ == "__main__":
     # SIGTERM ends as Ctrl-C does: everything that was started is taken down.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
