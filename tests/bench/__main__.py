@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -34,6 +35,7 @@ Running = Callable[[Lab, Path, Path], AbstractContextManager[Product]]
 #: Not below /run or /tmp, which may be memory: agents, broker and store write to a disk.
 HOMES = Path("/var/tmp/autobot-dr-bench")  # noqa: S108 - root's own folder
 LOGS = CHECKOUT / "build" / "bench-logs"
+BUSY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,9 @@ def main() -> int:
     if reason := labs.why_not("nspawn"):
         print(f"make bench needs real machines: {reason}", file=sys.stderr)
         return 1
+    load = os.getloadavg()[0]
+    busy = "; whatever else runs is in the figures" if load > BUSY else ""
+    print(f"bench: load average {load:.2f} before the start{busy}", flush=True)
     figures: list[Figure] = []
     for name, rig in RIGS.items():
         if any(not options.only or options.only in names for names in rig.benchmarks):
