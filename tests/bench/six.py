@@ -41,7 +41,8 @@ ExecStart=/bin/true
 UNLIMITED = "[Unit]\nStartLimitIntervalSec=0\n"
 #: It listens to its own machine only, as shipped; here it is also asked from outside.
 REACHABLE = "bind 0.0.0.0\nprotected-mode no\n"
-CHAIN_STEPS = 50
+#: Longer than any chain of the shipped runbooks, and much longer.
+SHORT_CHAIN, LONG_CHAIN = 10, 50
 
 
 def _fleet() -> dict[str, Any]:
@@ -72,10 +73,11 @@ def _fleet() -> dict[str, Any]:
 
 def _write_runbooks(folder: Path) -> None:
     folder.mkdir(parents=True)
-    chain = [{"service.status": {"on": NAMES[number % 2]}} for number in range(CHAIN_STEPS)]
+    chain = [{"service.status": {"on": NAMES[number % 2]}} for number in range(LONG_CHAIN)]
     books = {
         "ordered-restart": (list(NAMES), [{"service.restart": {"on": name}} for name in NAMES]),
         "one-step": (["stamp"], ["service.restart"]),
+        "short-chain": (list(NAMES[:2]), chain[:SHORT_CHAIN]),
         "long-chain": (list(NAMES[:2]), chain),
     }
     for name, (services, steps) in books.items():
