@@ -125,11 +125,12 @@ class Coordinator:
         if key is None or not is_signed_by(report, key):
             log.warning("a report for %s is not signed by %s; ignored", report.order, report.agent)
             return
-        if self.store.load(report.run) is None:
+        try:
+            self.apply(report.run, Reported(report))
+        except UnknownRun:
             log.warning("a report for %s, of a run that is not known; ignored", report.order)
             return
         self.store.add_report(report)
-        self.apply(report.run, Reported(report))
 
     def progress(self, progress: Progress) -> None:
         key = self.protected.agents.get(progress.agent)
