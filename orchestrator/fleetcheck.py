@@ -228,3 +228,11 @@ def _warnings(document: Document, shape: FleetShape) -> Iterator[Fault]:
                 "steps on its VMs will be refused"
             )
             yield document.fault(("hypervisors", name, "driver"), message)
+    for name, service in shape.services.items():
+        for index, need in enumerate(service.depends_on):
+            if shape.services[need].optional and not service.optional:
+                message = (
+                    f"{need!r} is optional, but {name!r} is not and will not be started without "
+                    "it; make both optional or neither, or take the dependency out"
+                )
+                yield document.fault(("services", name, "depends_on", index), message)

@@ -68,6 +68,13 @@ def test_a_driver_of_a_later_version_is_a_warning(tmp_path: Path) -> None:
     assert warning.endswith("steps on its VMs will be refused")
 
 
+def test_a_service_that_needs_an_optional_one_is_a_warning(tmp_path: Path) -> None:
+    fleet = FLEET.replace("    unit: postgresql\n", "    unit: postgresql\n    optional: true\n")
+    [warning] = sentences(configured(tmp_path, fleet), tmp_path)
+    assert warning.startswith("fleet.yaml line 24, services.web.depends_on[0]: 'database' is ")
+    assert "'web' is not and will not be started without it" in warning
+
+
 def test_deadlines_that_miss_the_objectives_are_warnings(tmp_path: Path) -> None:
     book = RUNBOOK.replace("seconds: 30", "seconds: 4000")
     assert sentences(configured(tmp_path, FLEET, book), tmp_path) == [
