@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -113,14 +113,20 @@ def broker(kind: str, directory: Path) -> Iterator[Broker]:
     port = free_port()
     home = directory / kind
     home.mkdir()
-    if kind == "valkey":
-        environment: dict[str, str] = {}
-        argv = valkey_argv(home, port)
-        url = f"redis://127.0.0.1:{port}/0"
-    else:
-        argv, environment = rabbitmq(home, port)
-        url = f"amqp://guest:guest@127.0.0.1:{port}//"
-    with running(argv, home / "log", environment) as process:
+    environment: dict[str, str] = {}
+    with ExitStack() as stack:
+        if kind == "valkey":
+            argv = valkey_argv(home, port)
+            url = f"redis://127.0.0.1:{port}/0"
+        else:
+            argv, environment = rabbitmq(home, port)
+            url = f"amqp://guest:guest@127.0.0.1:{port}//"
+            # Erlang would leave its name server running; started here, it is also ended here.
+            names = int(environment["ERL_EPMD_PORT"])
+            epmd = ["epmd", "-address", "127.0.0.1", "-port", str(names)]
+            stack.enter_context(running(epmd, home / "epmd.log", {}))
+            wait_for(f"epmd on port {names}", lambda: listens(names))
+        process = stack.enter_context(running(argv, home / "log", environment))
         wait_for(f"{kind} on port {port}", lambda: listens(port), seconds=60)
         yield Broker(url, process, port)
 
