@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nacl.signing import VerifyKey
@@ -188,6 +188,3 @@ class Coordinator:
                 elif isinstance(pending.effect, CallHuman):
                     log.warning("%s needs a person: %s", pending.run, pending.effect.reason)
                 self.store.effect_sent(pending.id)
-
-    def runs(self) -> Sequence[Incident]:
-        return self.store.runs()

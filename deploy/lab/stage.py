@@ -23,7 +23,7 @@ import yaml
 
 from deploy.lab import LabFault
 from deploy.lab.lab import Lab
-from deploy.lab.machines import NETWORK, write_environment
+from deploy.lab.machines import NETWORK
 from deploy.lab.process import DOOR_PORT
 from orchestrator.config import load
 from orchestrator.core.graph import Graph, machine_graph
@@ -46,13 +46,11 @@ def stage(lab: Lab, home: Path, fleet: dict[str, Any] | None = None) -> dict[str
     (home / "fleet.yaml").write_text(yaml.safe_dump(content, sort_keys=False, width=100))
     initialise(home)
     address = lab.coordinator_address
-    environment = {
+    return {
         "AUTOBOT_DR_HOME": str(home),
         "AUTOBOT_DR_LISTEN": f"{address}:{API_PORT}",
         "AUTOBOT_DR_BROKER_LISTEN": f"{address}:{BROKER_PORT}",
     }
-    write_environment(home / "lab.env", environment)
-    return environment
 
 
 def configure_agents(lab: Lab, home: Path, broker_url: str) -> None:
