@@ -40,6 +40,18 @@ class Outcome(StrEnum):
         return self in (Outcome.DONE, Outcome.UNCHANGED)
 
 
+class Kind(StrEnum):
+    """What an answer says of a service, or what its absence does."""
+
+    GOOD = "good"  #: answers as expected
+    BAD = "bad"  #: answers, but not as expected: it counts as no answer
+    CLOSED = "closed"  #: the machine is up, and nothing listens there
+    SILENT = "silent"  #: no answer in time, or no way there
+    BUSY = "busy"  #: alive, still loading or initialising
+    BARRED = "barred"  #: alive, and does not let us in
+    CHOSEN = "chosen"  #: somebody chose that it must not run
+
+
 class WireError(ValueError):
     """The message is not one of ours, or of a version this end does not know."""
 
@@ -181,6 +193,8 @@ class Reading:
     answer: Mapping[str, Json] = field(default_factory=dict)
     complaints: tuple[str, ...] = ()
     error: str = ""
+    kind: Kind = Kind.GOOD
+    metrics: Mapping[str, float] = field(default_factory=dict)  #: what thresholds compare
 
     @property
     def healthy(self) -> bool:
