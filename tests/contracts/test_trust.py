@@ -143,10 +143,10 @@ def test_a_ca_file_that_is_none_is_a_fault_of_the_asking_side(certificate: Certi
         LocalHost().http("GET", server.url, seconds=5, trust=Trust("nothing"))
 
 
-def test_a_server_that_speaks_no_tls_is_a_fault() -> None:
+def test_a_server_that_never_shakes_hands_is_a_fault() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = int(listener.getsockname()[1])
-        with pytest.raises(HostFault, match="no complete answer in time|timed out"):
+        with pytest.raises(HostFault, match="no complete answer in time"):
             LocalHost().tcp("127.0.0.1", port, seconds=0.3, trust=SYSTEM_CAS)
 
 

@@ -90,17 +90,29 @@ def test_arguments_that_cannot_be_meant_are_refused(
 @pytest.mark.parametrize("probe", ["http", "ollama", "redis", "tcp"])
 @pytest.mark.parametrize(
     "sent",
-    [b"", b"\0\xff", b"[" * 100_000, b"{", b"null", b'{"status": [1]}', b"*1\r\n" * 100_000]
-    + [b"$-1\r\n", b"*-1\r\n+PONG\r\n", b"$5\r\ndb0:k\r\n$5\r\nrole:\r\n", b":\xc2\xb2\r\n"],
+    [
+        b"",
+        b"\0\xff",
+        b"null",
+        b"{",
+        b'{"status": [1]}',
+        b"[" * 100_000,
+        b"*1\r\n" * 100_000,
+        b"$-1\r\n",
+        b"*-1\r\n+PONG\r\n",
+        b"+PONG\r\n$18\r\ndb0:keys=\r\nrole:x\r\n\r\n",
+        b":\xc2\xb2\r\n",
+    ],
 )
 def test_no_stranger_breaks_a_probe(probe: str, sent: bytes) -> None:
     """Whatever is answered, there is a reading that survives the wire."""
-    arguments, question, reply = {
+    cases: dict[str, tuple[dict[str, Any], str, str]] = {
         "http": (URL | {"keys": ["a.b"], "busy": {"a": 1}}, "GET https://10.0.0.5/", "http"),
         "ollama": (URL, "GET https://10.0.0.5/api/tags", "http"),
         "redis": ({"address": "10.0.0.5"}, "tcp 10.0.0.5:6379 PING INFO", "tcp"),
         "tcp": ({"address": "10.0.0.5", "port": 1}, "tcp 10.0.0.5:1", "tcp"),
-    }[probe]
+    }
+    arguments, question, reply = cases[probe]
     answer = HttpReply(200, sent) if reply == "http" else sent
     host = FakeHost([Exchange(question, answer)])
     reading = take_reading(host, probes()[probe], arguments, vantage="here")
