@@ -132,14 +132,14 @@ def reading_of(
     """
     latency_s = max(0.0, latency_s)
     if isinstance(reply_or_fault, HostFault):
-        kind = _kind_of(reply_or_fault)
-        return Reading(probe.name, vantage, asked_at, latency_s, kind, error=str(reply_or_fault))
+        kind, error = _kind_of(reply_or_fault), str(reply_or_fault)
+        return Reading(probe.name, vantage, asked_at, latency_s, kind=kind, error=error)
     answer = probe.answered(arguments, reply_or_fault)
     complaints = probe.judge(arguments, answer)
     kind = (probe.sort(arguments, answer) or Kind.BAD) if complaints else Kind.GOOD
     metrics = {"response_seconds": latency_s, **probe.measure(arguments, answer)}
     return Reading(
-        probe.name, vantage, asked_at, latency_s, kind, answer, complaints, metrics=metrics
+        probe.name, vantage, asked_at, latency_s, answer, complaints, kind=kind, metrics=metrics
     )
 
 

@@ -41,8 +41,8 @@ class Outcome(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a reading says of the service. Only bad, closed and silent count as no answer;
-    busy, barred, chosen and unknown must never restart anything (P4)."""
+    """What a reading says of the service. Only bad, closed and silent may lead to a restart;
+    busy, barred, chosen and unknown never do (P4)."""
 
     GOOD = "good"  #: answers as expected
     BAD = "bad"  #: answered, but not as the service should
@@ -199,10 +199,10 @@ class Reading:
     vantage: str
     asked_at: float
     latency_s: float
-    kind: Kind
     answer: Mapping[str, Json] = field(default_factory=dict)
     complaints: tuple[str, ...] = ()
     error: str = ""
+    kind: Kind = Kind.GOOD
     metrics: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -226,13 +226,13 @@ class Reading:
             raise WireError("Reading: a complaint is not text")
         if any(type(each) not in (int, float) for each in message["metrics"].values()):
             raise WireError("Reading: a metric is not a number")
-        return cls(
-            **{
-                **message,
-                "kind": Kind(message["kind"]),
-                "complaints": tuple(message["complaints"]),
-            }
-        )
+        kind, complaints = Kind(message["kind"]), tuple(message["complaints"])
+        reading = cls(**{**message, "kind": kind, "complaints": complaints})
+        if reading.healthy != (kind is Kind.GOOD):
+            raise WireError(
+                f"Reading: kind {kind.value!r} contradicts its reason {reading.reason!r}"
+            )
+        return reading
 
 
 _M = TypeVar("_M", bound=_Message)

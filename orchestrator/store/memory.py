@@ -11,7 +11,7 @@ from dataclasses import replace
 from threading import Lock
 
 from orchestrator.core.events import Entry
-from orchestrator.core.incident import ENDED, Decision, Incident
+from orchestrator.core.incident import ENDED, Decision, Incident, State
 from orchestrator.ports import PendingEffect, Stored
 from tasks.contract import WorkReport
 
@@ -71,6 +71,11 @@ class MemoryStore:
     def unfinished(self) -> Sequence[str]:
         with self._lock:
             return [run for run, each in self._runs.items() if each.incident.state not in ENDED]
+
+    def not_closed(self) -> Sequence[Incident]:
+        with self._lock:
+            known = [each.incident for each in self._runs.values()]
+            return [each for each in known if each.state is not State.CLOSED]
 
     def pending_effects(self) -> Sequence[PendingEffect]:
         with self._lock:

@@ -116,6 +116,12 @@ class SqlStore:
         with _transaction(self._reads) as connection:
             return connection.execute(query).scalars().all()
 
+    def not_closed(self) -> Sequence[Incident]:
+        query = sa.select(RUNS).where(RUNS.c.state != State.CLOSED.value).order_by(RUNS.c.epoch)
+        with _transaction(self._reads) as connection:
+            rows = connection.execute(query).mappings().all()
+            return [_incident(row, _steps(connection, row["id"])) for row in rows]
+
     def pending_effects(self) -> Sequence[PendingEffect]:
         query = sa.select(EFFECTS).where(EFFECTS.c.sent.is_(False)).order_by(EFFECTS.c.id)
         with _transaction(self._reads) as connection:
@@ -205,6 +211,12 @@ def _moving(incident: Incident) -> dict[str, Any]:
         "ended_at": incident.ended_at,
         "branches": codec.encode(codec.BRANCHES, incident.branches),
         "notes": codec.encode(codec.NOTES, incident.notes),
+        "failure": incident.failure and codec.encode(codec.FAILURE, incident.failure),
+        "dead": codec.encode(codec.NOTES, incident.dead),
+        "begun": codec.encode(codec.TIMES, incident.begun),
+        "episode": incident.episode,
+        "informed": incident.informed,
+        "acknowledged_by": incident.acknowledged_by,
     }
 
 
@@ -224,6 +236,12 @@ def _incident(row: Mapping[Any, Any], steps: tuple[StepRecord, ...]) -> Incident
         notes=codec.decode(codec.NOTES, row["notes"]),
         first_effect_at=row["first_effect_at"],
         ended_at=row["ended_at"],
+        failure=codec.decode(codec.FAILURE, row["failure"]) if row["failure"] else None,
+        dead=codec.decode(codec.NOTES, row["dead"]),
+        begun=codec.decode(codec.TIMES, row["begun"]),
+        episode=row["episode"],
+        informed=row["informed"],
+        acknowledged_by=row["acknowledged_by"],
     )
 
 

@@ -16,7 +16,7 @@ from tasks.host import HttpReply, LocalHost
 from tasks.operation import take_reading
 
 READING = Reading(
-    "http", "npu", 12.5, 0.25, Kind.BAD, {"status": 500}, ("answers 500",), "", {"load": 1.0}
+    "http", "npu", 12.5, 0.25, {"status": 500}, ("answers 500",), "", Kind.BAD, {"load": 1.0}
 )
 
 
@@ -29,6 +29,8 @@ def test_a_reading_survives_the_wire() -> None:
     [
         ({"extra": 1}, "unknown field 'extra'"),
         ({"kind": "fine"}, "kind 'fine' is not one of the eight"),
+        ({"kind": "good"}, "kind 'good' contradicts its reason 'answers 500'"),
+        ({"complaints": []}, "kind 'bad' contradicts its reason 'answers as expected'"),
         ({"kind": None}, "'kind' has the wrong type"),
         ({"latency_s": math.nan}, "'latency_s' holds NaN"),
         ({"latency_s": True}, "'latency_s' has the wrong type"),
