@@ -181,13 +181,12 @@ def check_probe(host: FakeHost, name: str, wanted: dict[str, Any]) -> None:
 def put_by_another(probe: Probe[Any], wanted: dict[str, Any], like: Reading) -> Reading:
     """The same question, put by somebody who has no Host for it, as the watcher does."""
     bound = read_arguments(probe.arguments, wanted["arguments"])
-    script = [answer(each) for each in wanted.get("machine", ())]
     files = FakeHost(exchange(each) for each in wanted["machine"])
-    reply: Any = None
+    assert probe.pose
+    reply: Any
     try:
-        assert probe.pose
         probe.pose(files.read, bound)
-        reply = script[-1]
+        reply = answer(wanted["machine"][-1])
     except HostFault as fault:
         reply = fault
     return reading_of(
@@ -207,7 +206,7 @@ def test_every_operation_and_probe_has_a_fixture() -> None:
 
 
 def test_every_kind_of_reading_has_a_fixture() -> None:
-    kinds = {read(each).get("kind", "good") for each in CASES if each.parent.name[:6] == PROBE}
+    kinds = {read(each).get("kind", "good") for each in CASES if each.parent.name.startswith(PROBE)}
     assert kinds == set(Kind)
 
 
