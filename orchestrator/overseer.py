@@ -136,7 +136,8 @@ class Overseer:
 
     def _grace_of(self, service: str) -> float:
         if service not in self._grace:
-            floor = self.coordinator.protected.fleet.services[service].start_seconds
+            known = self.coordinator.protected.fleet.services[service]
+            floor = max(known.start_seconds, known.grace_s)
             self._grace[service] = grace(floor, self.coordinator.store.starts.of(service))
         return self._grace[service]
 

@@ -22,6 +22,8 @@ from orchestrator.core.policy import Rules
 from tasks.contract import Kind
 
 FLEET, VANTAGE = "fleet", "vantage"
+#: Of what we need ourselves, what can wait for the morning.
+MINOR = frozenset({"own/queues"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,8 @@ def _failures(
             yield _of_numbers(f"load:{machine}", machine, seen.load, picture.at)
     for name, standing in picture.own.items():
         if standing.health is Health.DOWN:
-            yield _of_numbers(name, "", standing, picture.at, severity=Severity.CRITICAL)
+            grave = Severity.WARNING if name in MINOR else Severity.CRITICAL
+            yield _of_numbers(name, "", standing, picture.at, severity=grave)
 
 
 def _together(
