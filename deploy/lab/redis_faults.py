@@ -65,7 +65,9 @@ def _fill_disk(lab: Lab, fault: Fault) -> None:
     still said to be done, and from then on every write and even PING are answered MISCONF
     ("Errors writing to the AOF file: No space left on device"), while reads go on. An orderly
     stop fails too: Redis refuses to end without having saved, and systemd kills it after the
-    unit's 30 s. It heals within a second of the file's removal, with no restart.
+    unit's 30 s. A restart cures nothing, but PING is PONG until the next write; so the unit
+    writes once after each start, as AutoBot would. Redis heals within a second of the file's
+    removal, with no restart.
 
     The disk is memory of the machine: a power loss brings back what was there before the
     fault, with the disk full again. Mending takes what is on it back to the old folder.
@@ -92,8 +94,8 @@ def _empty_disk(lab: Lab, fault: Fault) -> None:
 def _take_folder(lab: Lab, fault: Fault) -> None:
     """The folder is root's alone, and Redis has lost the process that was already in it.
 
-    Every start ends in "Can't chdir to '/var/lib/redis-stack': Permission denied" and exit
-    code 1. systemd would give the folder back because of StateDirectory=, which a unit in the
+    Every start ends with exit code 1 after "'dir /var/lib/redis-stack' … Permission denied".
+    systemd would give the folder back because of StateDirectory=, which a unit in the
     field need not have, so that is taken out of the unit as well.
     """
     lay(lab, fault, "[Service]\nStateDirectory=\n")
