@@ -121,6 +121,10 @@ def judge(watch: Watch, before: Standing | None, reading: Reading) -> Standing:
     before = before or Standing(watch.name, since=reading.asked_at)
     if before.last and reading.asked_at < before.last.asked_at:
         return before
+    if reading.kind is Kind.UNKNOWN:
+        # The asking side is at fault, so nothing was learned of the service.
+        blind = replace(before, last=reading, good_in_row=0)
+        return _turned(blind, Health.UNKNOWN, reading.reason, reading.asked_at)
     over, critical = _over(watch.limits, reading)
     sample = Sample(reading.asked_at, reading.kind, over, critical)
     kept = max(watch.rule.of, watch.rule.slow + 2)

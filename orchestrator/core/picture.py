@@ -280,7 +280,7 @@ def _hold(
     if kind is Kind.CHOSEN or (unit and unit.kind is Kind.CHOSEN):
         return "somebody chose that it must not run"
     if over:
-        return "it serves, and its numbers are over a limit; a restart does not cure that"
+        return "it serves, though not all of it is well; a restart does not cure that"
     start, grace = eye.sight.starts.get(service.name), eye.sight.grace_s.get(service.name, 0.0)
     alive = unit is not None and unit.kind in (Kind.GOOD, Kind.BUSY)
     if start and alive and not start.healthy and machine.condition is not Condition.OFF:
