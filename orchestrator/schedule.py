@@ -82,14 +82,15 @@ class Histogram:
         self._began = -math.inf
         self._older, self._newer = _Counts(), _Counts()
 
-    def add(self, lateness: float, now: float, *, skipped: bool = False) -> None:
+    def add(self, lateness: float, now: float, *, skipped: int = 0) -> None:
+        """One that was started so late, or so many that were skipped."""
         if now - self._began >= self._window_s:
             old = now - self._began >= 2 * self._window_s
             self._older, self._newer = _Counts() if old else self._newer, _Counts()
             self._began = now
         ratio = max(lateness, self.LEAST) / self.LEAST
         place = min(math.ceil(math.log(ratio, self.STEP)), self.BINS - 1)
-        self._newer.bins[place] += 1
+        self._newer.bins[place] += skipped or 1
         self._newer.max = max(self._newer.max, lateness)
         self._newer.skipped += skipped
 
