@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from orchestrator.core.fleet import Fleet, Service
 from orchestrator.core.health import Health, Rule, Standing, Use, Watch, as_of, forgiven, is_bad
-from tasks.contract import Kind
+from tasks.contract import BEAT_SECONDS, Kind
 
 
 class Condition(StrEnum):
@@ -106,7 +106,6 @@ class Picture:
     own: Mapping[str, Standing]  #: what we need ourselves, by watch
 
 
-BEAT_SECONDS = 5.0  #: how often an agent is heard
 DEAD_AFTER = 3 * BEAT_SECONDS  #: an agent that was not heard for so long is silent
 
 
