@@ -120,8 +120,7 @@ class _Eye:
             standing = as_of(watch, sight.standings.get(watch.name), now)
             if watch.service in sight.verified:
                 standing = forgiven(watch, standing, sight.verified[watch.service])
-            about = watch.service or watch.machine or watch.name
-            self.by.setdefault((watch.use, about), []).append(standing)
+            self.by.setdefault((watch.use, about(watch)), []).append(standing)
             if watch.use is Use.ANSWERS:
                 self.rules[watch.service] = watch.rule
 
@@ -138,6 +137,13 @@ class _Eye:
             return 0.0
         last = max(self.sight.beats.get(machine, float("-inf")), self.sight.hearing_since)
         return self.now - last
+
+
+def about(watch: Watch) -> str:
+    """What a watch is about. A machine may have the name of a service."""
+    if watch.service:
+        return watch.service
+    return f"machine {watch.machine}" if watch.machine else watch.name
 
 
 def look_at_fleet(fleet: Fleet, sight: Sight, now: float) -> Picture:
@@ -167,7 +173,7 @@ def _needs_first(fleet: Fleet) -> list[Service]:
 
 
 def _machine(eye: _Eye, name: str) -> MachineView:
-    power, load = eye.of(Use.POWER, name), eye.of(Use.LOAD, name)
+    power, load = (eye.of(use, f"machine {name}") for use in (Use.POWER, Use.LOAD))
     quiet = eye.silent_for(name)
     said = power.last if power is not None and power.health is not Health.UNKNOWN else None
     if said and power and said.kind is Kind.BAD and not eye.heard_since(name, said.asked_at):
