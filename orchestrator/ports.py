@@ -12,6 +12,8 @@ from typing import Protocol
 
 from orchestrator.core.events import Effect, Entry, Publish
 from orchestrator.core.incident import Decision, Incident
+from orchestrator.notebook import Notebook
+from orchestrator.windows import Windows
 from tasks.contract import WorkReport
 
 
@@ -53,9 +55,19 @@ class Store(Protocol):
     - any implementation may be called from several threads at once.
     """
 
+    @property
+    def windows(self) -> Windows: ...
+
+    @property
+    def notebook(self) -> Notebook: ...
+
     def open(self, incident: Incident) -> Stored: ...
 
     def load(self, run: str) -> Stored | None: ...
+
+    def run_of_incident(self, incident: str) -> str | None:
+        """The run that cures this incident."""
+        ...
 
     def save(self, decision: Decision, expected: int) -> bool: ...
 
