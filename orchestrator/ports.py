@@ -13,6 +13,7 @@ from typing import Protocol
 from orchestrator.core.events import Effect, Entry, Publish
 from orchestrator.core.incident import Decision, Incident
 from orchestrator.notebook import Notebook
+from orchestrator.starts import Starts
 from orchestrator.windows import Windows
 from tasks.contract import WorkReport
 
@@ -53,6 +54,8 @@ class Store(Protocol):
     - `timeline` gives the entries in the order in which they were saved;
     - what was answered as saved survives the death of the process (but for the twin's memory);
     - any implementation may be called from several threads at once.
+
+    What is kept beside the runs has ports of its own, on the same database.
     """
 
     @property
@@ -60,6 +63,9 @@ class Store(Protocol):
 
     @property
     def notebook(self) -> Notebook: ...
+
+    @property
+    def starts(self) -> Starts: ...
 
     def open(self, incident: Incident) -> Stored: ...
 

@@ -52,10 +52,9 @@ def detect(
 ) -> tuple[Finding, ...]:
     """Everything that has to be opened or said now. `incidents` are those that are not closed."""
     current = {each.cause: each for each in _failures(fleet, picture, common, plans, rules)}
-    watched = [each for each in incidents if each.failure is not None]
-    told = [found for each in watched for found in _known(each, current, picture, common, rules)]
+    told = [found for each in incidents for found in _known(each, current, picture, common, rules)]
     covered = {name for each in incidents for name in _covers(each)}
-    causes = {each.failure.cause for each in watched if each.failure}
+    causes = {each.failure.cause for each in incidents if each.failure}
     fresh = [
         Open(each)
         for cause, each in current.items()
@@ -67,13 +66,12 @@ def detect(
 
 def _covers(incident: Incident) -> tuple[str, ...]:
     """The services that need no other incident now."""
-    if incident.state is State.RESOLVED or incident.state is State.CLOSED:
+    if incident.state in (State.RESOLVED, State.CLOSED):
         return ()
-    if incident.state in WORKING or incident.failure is None:
+    if incident.state in WORKING:
         # What a run is about to bring back, also one that a person started.
-        checks = {c for rung in incident.plan.rungs for b in rung.branches for c in b.checks}
-        return tuple(checks) if incident.state not in (State.ESCALATED,) else ()
-    return incident.failure.services
+        return tuple(brought_back(incident.plan))
+    return incident.failure.services if incident.failure else ()
 
 
 def _failures(
@@ -185,14 +183,14 @@ def _known(
     rules: Rules,
 ) -> Iterator[Finding]:
     """What an incident that is not closed has to hear."""
-    if incident.failure is None:
-        return
-    now_is = current.get(incident.failure.cause)
+    now_is = current.get(incident.failure.cause) if incident.failure else None
     if incident.state is State.RESOLVED:
         if now_is is not None and _worth_reopening(now_is):
             yield Tell(incident.run, Relapsed(now_is))
         elif picture.at - (incident.ended_at or 0.0) >= rules.settle_s:
             yield Tell(incident.run, Settled(f"stayed well for {rules.settle_s / 60:g} min"))
+        return
+    if incident.failure is None:
         return
     if now_is is not None:
         kept = replace(

@@ -37,6 +37,7 @@ class Use(StrEnum):
     NEIGHBOUR = "neighbour"  #: whether another machine reaches it: the second vantage
     UNIT = "unit"  #: what the machine's systemd says
     LOAD = "load"  #: numbers against thresholds, and nothing else
+    ALSO = "also"  #: a further check: the service works, but not all of it
     POWER = "power"  #: what the hypervisor says of the machine
     FALLBACK = "fallback"  #: whether users are served without the service
     OWN = "own"  #: something that we need ourselves
@@ -187,6 +188,18 @@ def as_of(watch: Watch, standing: Standing | None, now: float) -> Standing:
     if standing.health is not Health.UNKNOWN:
         reason += f"; before that {standing.health}: {standing.reason}"
     return replace(standing, health=Health.UNKNOWN, reason=reason, good_in_row=0)
+
+
+def forgiven(watch: Watch, standing: Standing, verified_at: float) -> Standing:
+    """The standing without what was bad before a run saw the service healthy from outside."""
+    if not standing.suspect or standing.health not in (Health.DOWN, Health.UNKNOWN):
+        return standing
+    since = [each.at for each in standing.samples if is_bad(each.kind) and each.at > verified_at]
+    if len(since) >= watch.rule.bad:
+        return standing
+    reason = "verified from outside, and not asked often enough since"
+    first = since[0] if since else None
+    return replace(standing, health=Health.UNKNOWN, reason=reason, first_bad_at=first)
 
 
 def without_data(

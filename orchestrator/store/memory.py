@@ -14,6 +14,7 @@ from orchestrator.core.events import Entry
 from orchestrator.core.incident import ENDED, Decision, Incident, State
 from orchestrator.ports import PendingEffect, Stored
 from orchestrator.store.notebook import MemoryNotebook
+from orchestrator.store.starts import MemoryStarts
 from orchestrator.store.windows import MemoryWindows
 from tasks.contract import WorkReport
 
@@ -32,6 +33,7 @@ class MemoryStore:
         self._keys: dict[str, str] = {}
         self.windows = MemoryWindows()
         self.notebook = MemoryNotebook(self.run_of_incident)
+        self.starts = MemoryStarts()
 
     def open(self, incident: Incident) -> Stored:
         with self._lock:

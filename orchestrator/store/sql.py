@@ -23,6 +23,7 @@ from orchestrator.core.steps import StepRecord
 from orchestrator.ports import PendingEffect, Stored
 from orchestrator.store import codec
 from orchestrator.store.notebook import SqlNotebook
+from orchestrator.store.starts import SqlStarts
 from orchestrator.store.tables import (
     EFFECTS,
     EPOCH,
@@ -50,6 +51,7 @@ class SqlStore:
         insert = postgresql.insert if writes.dialect.name == "postgresql" else sqlite.insert
         self._add_key = insert(KEYS).on_conflict_do_nothing()
         self._add_report = insert(REPORTS).on_conflict_do_nothing()
+        self.starts = SqlStarts(reads, writes)
 
     def open(self, incident: Incident) -> Stored:
         with transaction(self._writes) as connection:

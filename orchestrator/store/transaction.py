@@ -1,6 +1,6 @@
-"""One transaction of the SQL store, with a lost database said in one way.
+"""One transaction, and what a database that is away looks like from outside.
 
-What lives here: `transaction`. What must not: statements.
+What must not be here: statements.
 """
 
 from __future__ import annotations

@@ -57,7 +57,10 @@ def test_a_form_sent_many_times_at_once_is_kept_once(notebook: Notebook) -> None
 
 
 def test_a_follow_up_is_listed_until_it_is_done(notebook: Notebook) -> None:
-    disk, alarm = follow_up(notebook, "more disk"), follow_up(notebook, "an alarm", incident="inc-b")
+    disk, alarm = (
+        follow_up(notebook, "more disk"),
+        follow_up(notebook, "an alarm", incident="inc-b"),
+    )
     assert list(notebook.open_follow_ups()) == [disk, alarm]
     done = notebook.finish(disk.number, by="ann", at=9.0)
     assert done is not None
