@@ -33,8 +33,6 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A table. `name` lets a page lay it out."""
-
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
 
@@ -70,7 +68,7 @@ def _markdown(block: Block) -> str:
         case Items(texts):
             return "\n".join(f"- {_plain(each)}" for each in texts)
         case Grid(heads, rows):
-            return _pipes(heads, [[_plain(cell) for cell in row] for row in rows])
+            return _pipes([[_plain(cell) for cell in row] for row in [heads, *rows]])
         case Exhibit(title, text):
             longest = max((len(run) for run in re.findall("`+", text)), default=0)
             fence = "`" * max(3, longest + 1)
@@ -84,13 +82,11 @@ def _plain(text: str) -> str:
     return re.sub(r"([\\`*<\[|])", r"\\\1", " ".join(text.split()))
 
 
-def _pipes(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns that line up, but for the last one, which may be long."""
-    widths = [
-        max(len(row[column]) for row in [heads, *rows]) if column + 1 < len(heads) else 3
-        for column in range(len(heads))
-    ]
-    lines = [heads, ["-" * width for width in widths], *rows]
+def _pipes(rows: Sequence[Sequence[str]]) -> str:
+    """Columns that line up, but for the last one, which may be long. The heads come first."""
+    columns = range(len(rows[0]))
+    widths = [max(len(row[each]) for row in rows) if each + 1 in columns else 3 for each in columns]
+    lines = [rows[0], ["-" * width for width in widths], *rows[1:]]
     return "\n".join(
         "| "
         + " | ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))

@@ -58,10 +58,7 @@ def make_web(
         docs_url=None,
         redoc_url=None,
     )
-    protected = coordinator.protected
-    board = StatusBoard(
-        protected.fleet, coordinator.lookout, coordinator.store, coordinator.now, picture
-    )
+    board = StatusBoard(coordinator, picture)
     app.state.desk = Desk(coordinator, configuration, tokens, board, ready, calls)
     for part in (runs, incidents, reviews, maintenance, looking, events, pages):
         app.include_router(part.router)

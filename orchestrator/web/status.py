@@ -9,10 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 
-from orchestrator.core.fleet import Fleet
+from orchestrator.coordinator import Coordinator
 from orchestrator.core.picture import Picture
-from orchestrator.lookout import Lookout
-from orchestrator.ports import Clock, Store, StoreUnavailable
+from orchestrator.ports import StoreUnavailable
 from orchestrator.web.statusshape import Around, StatusShape, as_looked, as_watched
 from tasks.contract import Reading
 
@@ -23,16 +22,8 @@ FRESH_SECONDS = 0.5
 class StatusBoard:
     """One per app. `picture` gives what the watcher sees, None while it has seen nothing."""
 
-    def __init__(
-        self,
-        fleet: Fleet,
-        lookout: Lookout,
-        store: Store,
-        now: Clock,
-        picture: Callable[[], Picture | None],
-    ) -> None:
-        self.fleet, self.lookout, self.store, self.now = fleet, lookout, store, now
-        self.picture = picture
+    def __init__(self, coordinator: Coordinator, picture: Callable[[], Picture | None]) -> None:
+        self.coordinator, self.picture = coordinator, picture
         self._lock = threading.Lock()
         self._readings: Mapping[str, Reading] = {}
         self._looked_at = float("-inf")
@@ -40,15 +31,16 @@ class StatusBoard:
     def status(self, roles: Mapping[str, str]) -> StatusShape:
         picture = self.picture()
         readings = self.readings() if picture is None else {}
-        around = self._around(self.now())
+        fleet, around = self.coordinator.protected.fleet, self._around(self.coordinator.now())
         if picture is not None:
-            return as_watched(self.fleet, picture, around, roles)
-        return as_looked(self.fleet, readings, around, roles)
+            return as_watched(fleet, picture, around, roles)
+        return as_looked(fleet, readings, around, roles)
 
     def _around(self, now: float) -> Around:
         """Health is told also while the store is away: it may be what has failed."""
+        store = self.coordinator.store
         try:
-            return Around(self.store.not_closed(), self.store.windows.current(now), now)
+            return Around(store.not_closed(), store.windows.current(now), now)
         except StoreUnavailable as away:
             return Around((), (), now, f"incidents and maintenance are not shown: {away}")
 
@@ -60,9 +52,10 @@ class StatusBoard:
         if not self._lock.acquire(blocking=not self._readings):
             return self._readings
         try:
-            if self.now() - self._looked_at > FRESH_SECONDS:
-                self._readings = self.lookout.look(list(self.fleet.services.values()))
-                self._looked_at = self.now()
+            here = self.coordinator
+            if here.now() - self._looked_at > FRESH_SECONDS:
+                self._readings = here.lookout.look(list(here.protected.fleet.services.values()))
+                self._looked_at = here.now()
             return self._readings
         finally:
             self._lock.release()
