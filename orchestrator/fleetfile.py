@@ -9,14 +9,16 @@ and the service's port, so that each stands in the file once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from orchestrator import catalog
+from orchestrator.core.escalation import Contact
 from orchestrator.core.fleet import Check, Fleet, Machine, Objectives, Service
 from orchestrator.schema import Duration, Line, Name, Port, Positive, Shape
 from tasks.contract import Json
@@ -99,6 +101,35 @@ class ContactShape(Shape):
     reach: Line | None = None
 
 
+NOBODY = "nobody"  #: written in place of the contacts by who wants nobody to be called
+
+
+def _nobody(given: Any) -> Any:
+    """An empty list could be an oversight; a word cannot."""
+    if given == NOBODY:
+        return []
+    if given == []:
+        raise ValueError(f"is empty; name who to call, or write `contacts: {NOBODY}`")
+    if isinstance(given, str):
+        raise ValueError(f"must be a list of contacts, or the word {NOBODY}, not {given!r}")
+    return given
+
+
+class DeadManShape(Shape):
+    """Who is told regularly that all is well, and raises the alarm when that stops."""
+
+    url: Line
+    every: Positive = 60.0
+
+    @field_validator("url")
+    @classmethod
+    def reachable(cls, url: str) -> str:
+        # Not repeated in the message: such a URL is a secret.
+        if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", url):
+            raise ValueError("must be an http:// or https:// URL")
+        return url
+
+
 class ThresholdShape(Shape):
     warning: Positive
     critical: Positive
@@ -123,7 +154,8 @@ class FleetShape(Shape):
     control: Name
     objectives: ObjectivesShape
     ssh: SshShape
-    contacts: list[ContactShape]
+    contacts: Annotated[list[ContactShape], BeforeValidator(_nobody)]
+    dead_man: DeadManShape | None = None
     hypervisors: dict[Name, HypervisorShape] = Field(default_factory=dict)
     machines: dict[Name, MachineShape] = Field(min_length=1)
     services: dict[Name, ServiceShape] = Field(min_length=1)
@@ -140,12 +172,11 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
-class Contact:
-    """Who is called, how, and how long after the start. `reach` is None until configured."""
+class DeadMan:
+    """What is asked for how often, as long as all is well. The URL is a secret."""
 
-    role: str
-    after_s: float
-    reach: str | None
+    url: str = field(repr=False)
+    every_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +198,7 @@ class Inventory:
     access: Mapping[str, Access]
     thresholds: tuple[Threshold, ...]
     roles: Mapping[str, str]  #: what each machine is for
+    dead_man: DeadMan | None = None
 
 
 def build(shape: FleetShape) -> Inventory:
@@ -181,10 +213,11 @@ def build(shape: FleetShape) -> Inventory:
     ssh = {name: each.ssh or shape.ssh for name, each in shape.machines.items()}
     return Inventory(
         Fleet(shape.fleet, shape.control, machines, services, objectives),
-        tuple(Contact(each.role, each.after, each.reach) for each in shape.contacts),
+        tuple(Contact(each.role, each.after, each.reach or "") for each in shape.contacts),
         {name: Access(each.user, each.key, each.port) for name, each in ssh.items()},
         tuple(_thresholds(shape.thresholds)),
         {name: each.role for name, each in shape.machines.items()},
+        DeadMan(shape.dead_man.url, shape.dead_man.every) if shape.dead_man else None,
     )
 
 

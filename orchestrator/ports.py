@@ -12,6 +12,7 @@ from typing import Protocol
 
 from orchestrator.core.events import Effect, Entry, Publish
 from orchestrator.core.incident import Decision, Incident
+from orchestrator.notify.book import CallBook
 from tasks.contract import WorkReport
 
 
@@ -52,6 +53,9 @@ class Store(Protocol):
     - what was answered as saved survives the death of the process (but for the twin's memory);
     - any implementation may be called from several threads at once.
     """
+
+    @property
+    def calls(self) -> CallBook: ...
 
     def open(self, incident: Incident) -> Stored: ...
 

@@ -22,6 +22,7 @@ from orchestrator.config import load
 from orchestrator.coordinator import Coordinator, Protected
 from orchestrator.core.plan import Fault
 from orchestrator.lookout import Lookout
+from orchestrator.notify.opening import calling_faults
 from orchestrator.ports import StoreUnavailable
 from orchestrator.settings import Settings, read_settings
 from orchestrator.setup import load_keys
@@ -60,6 +61,10 @@ def _serve() -> int:
     if settings.broker_url is None:
         raise CannotStart("AUTOBOT_DR_BROKER_URL is not set; `autobot-dr up` brings its own broker")
     configuration = _sound(load(settings.fleet, settings.runbooks))
+    if faults := calling_faults(configuration, settings):
+        _sound(faults)
+    if not configuration.inventory.contacts:
+        log.warning("`contacts` is nobody: nobody will be called, whatever happens")
     keys = _sound(load_keys(settings.keys, configuration.fleet.machines))
     tokens = _sound(read_tokens(settings.tokens))
     settings.state.mkdir(parents=True, exist_ok=True)

@@ -82,6 +82,7 @@ def fitted(lab: Lab) -> dict[str, Any]:
     for machine in fleet["machines"].values():
         if "hypervisor" in machine:
             machine["hypervisor"] = "lab"
+    fleet["contacts"] = "nobody"
     fleet["ssh"] = {"user": "autobot", "key": str(lab.ssh_key)}
     if lab.driver == "process":
         fleet["ssh"]["port"] = DOOR_PORT

@@ -13,6 +13,7 @@ from threading import Lock
 from orchestrator.core.events import Entry
 from orchestrator.core.incident import ENDED, Decision, Incident, State
 from orchestrator.ports import PendingEffect, Stored
+from orchestrator.store.memorycalls import MemoryCalls
 from tasks.contract import WorkReport
 
 
@@ -20,6 +21,7 @@ class MemoryStore:
     """A `Store` in plain containers under one lock."""
 
     def __init__(self) -> None:
+        self.calls = MemoryCalls()
         self._lock = Lock()
         self._epoch = 0
         self._runs: dict[str, Stored] = {}
