@@ -31,7 +31,7 @@ from orchestrator.core.events import CallHuman, Entry, Inform, StopCalls
 from orchestrator.core.incident import Incident
 from orchestrator.notify.channel import Channel, Failed, Message
 from orchestrator.notify.message import Notice, Site, compose
-from orchestrator.ports import Clock, PendingEffect, Store, StoreUnavailable
+from orchestrator.ports import Clock, Store, StoreUnavailable
 
 log = logging.getLogger("autobot_dr.notify")
 
@@ -59,22 +59,20 @@ class Deliverer:
         self._lock = threading.Lock()
         self._busy: set[int] = set()
 
-    def take(self, pending: PendingEffect, incident: Incident) -> None:
-        """Write down what an effect asks for. The same effect again changes nothing."""
-        book, run, now = self.store.calls, pending.run, self.now()
-        match pending.effect:
+    def take(self, effect: CallHuman | Inform | StopCalls, incident: Incident, number: int) -> None:
+        """Write down what a stored effect asks for. The same number again changes nothing."""
+        book, run, now = self.store.calls, incident.run, self.now()
+        match effect:
             case CallHuman(reason):
                 known = book.of_run(run)
-                calls = plan_calls(incident, self.contacts, reason, now, pending.id, known)
+                calls = plan_calls(incident, self.contacts, reason, now, number, known)
                 book.plan(calls)
                 if not (calls or known):
                     log.error("%s needs a person, and nobody can be called: %s", run, reason)
             case Inform(reason):
-                book.plan(plan_notice(incident, self.contacts, reason, now, pending.id))
+                book.plan(plan_notice(incident, self.contacts, reason, now, number))
             case StopCalls(reason):
                 book.stop(run, reason, now)
-            case _:
-                raise TypeError(f"{type(pending.effect).__name__} asks for no call")
 
     def deliver_due(self) -> None:
         """Set going what is due. Returns at once; call it about every half second."""

@@ -45,6 +45,7 @@ class MailServer:
     sender: str
     user: str = ""
     password: str = field(default="", repr=False)
+    seconds: float = SEND_SECONDS  #: for the whole exchange
 
 
 def read_mail_server(url: str, sender: str) -> MailServer | Fault:
@@ -94,12 +95,12 @@ def written(server: MailServer, address: str, message: Message) -> EmailMessage:
 
 
 def _hand_over(server: MailServer, address: str, mail: EmailMessage) -> None:
-    ends = time.monotonic() + SEND_SECONDS
+    ends = time.monotonic() + server.seconds
 
     def left() -> float:
         rest = ends - time.monotonic()
         if rest <= 0:
-            raise TimeoutError(f"it took longer than {SEND_SECONDS:.0f} s")
+            raise TimeoutError(f"it took longer than {server.seconds:.0f} s")
         return rest
 
     context = ssl.create_default_context()

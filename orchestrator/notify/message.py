@@ -51,7 +51,7 @@ def compose(notices: Sequence[Notice], site: Site, now: float) -> Message:
     """One message; what asks for something comes first."""
     ordered = sorted(notices, key=lambda each: not each.asks)
     keys = ", ".join(call.key for each in ordered for call in each.calls)
-    titles = [_title(each) for each in ordered]
+    titles = [_one_line(_title(each)) for each in ordered]
     title = titles[0] if len(titles) == 1 else f"{titles[0]}, and {len(titles) - 1} more"
     parts = ["\n".join(_body(each, site, now)) for each in ordered]
     if len(parts) > 1:
@@ -83,7 +83,7 @@ def _body(notice: Notice, site: Site, now: float) -> Iterator[str]:
     incident, failure = notice.incident, notice.incident.failure
     began = failure.first_bad_at if failure else incident.opened_at
     ended = incident.ended_at if incident.state in (State.RESOLVED, State.CLOSED) else None
-    yield _title(notice)
+    yield _one_line(_title(notice))
     yield f"{_day(began)}, for {_lasting((ended or now) - began)}"
     for reason in dict.fromkeys([*(call.reason for call in notice.calls), incident.reason]):
         yield f"  {_cut(reason)}"

@@ -44,16 +44,20 @@ def test_nobody_is_a_word_and_a_warning(tmp_path: Path) -> None:
     assert isinstance(found, Configuration)
     assert found.inventory.contacts == ()
     assert [str(each).replace(f"{tmp_path}/", "") for each in found.warnings] == [
-        "fleet.yaml line 7, contacts: nobody: nobody will be called, whatever happens; "
-        "name who to call"
+        (
+            "fleet.yaml line 7, contacts: nobody: nobody will be called, whatever happens; "
+            "name who to call"
+        )
     ]
 
 
 def test_a_contact_that_is_not_configured(tmp_path: Path) -> None:
     fleet = FLEET.replace(f", {REACH}", "")
     assert uncallable(tmp_path, fleet) == [
-        "fleet.yaml line 8, contacts[0].reach: Owner cannot be called; give an address such as "
-        "mailto://person@example.com, or write `contacts: nobody`"
+        (
+            "fleet.yaml line 8, contacts[0].reach: Owner cannot be called; give an address such as "
+            "mailto://person@example.com, or write `contacts: nobody`"
+        )
     ]
 
 
@@ -79,8 +83,10 @@ def test_a_reach_that_nothing_can_read(tmp_path: Path, reach: str) -> None:
 def test_a_role_stands_for_one_contact(tmp_path: Path) -> None:
     fleet = FLEET.replace(REACH, f"{REACH}}}\n  - {{role: Owner, after: 5 min, {REACH}")
     assert uncallable(tmp_path, fleet) == [
-        "fleet.yaml line 9, contacts[1].role: 'Owner' is contacts[0] too; give each a role of "
-        "its own"
+        (
+            "fleet.yaml line 9, contacts[1].role: 'Owner' is contacts[0] too; give each a role of "
+            "its own"
+        )
     ]
 
 

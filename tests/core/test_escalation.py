@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 
@@ -34,15 +35,12 @@ ORDERED = worlds.incident(worlds.plan(worlds.RESTART))
 SEEN = replace(ORDERED, failure=worlds.FAILURE)
 
 
-def stored(new: tuple[NewCall, ...], **other: object) -> list[Call]:
-    calls = [
-        Call(*(getattr(each, name) for name in NewCall.__slots__), id=number)
-        for number, each in enumerate(new, 1)
-    ]
-    return [replace(each, **other) for each in calls]  # type: ignore[arg-type]
+def stored(new: tuple[NewCall, ...], **other: Any) -> list[Call]:
+    calls = [Call(**asdict(each), id=number) for number, each in enumerate(new, 1)]
+    return [replace(each, **other) for each in calls]
 
 
-def seed(**other: object) -> list[Call]:
+def seed(**other: Any) -> list[Call]:
     return stored(plan_calls(SEEN, SEED, "it is down", 100.0, 7), **other)
 
 
