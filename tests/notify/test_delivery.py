@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from orchestrator.core.events import (
     Recovered,
     Resumed,
 )
+from orchestrator.core.incident import Decision
+from orchestrator.core.plan import Plan
 from orchestrator.notify.channel import Failed, Message
 from orchestrator.ports import Store
 from orchestrator.store import MemoryStore, open_store
@@ -301,3 +304,21 @@ def test_a_contact_that_was_taken_out_is_passed_over(store: Store) -> None:
     after.close()
     assert [reach for reach, _ in channel.sent] == ["mailto://secondary@example.com"]
     assert calls(store)["primary"].error == "is no contact any more"
+
+
+def test_a_message_that_cannot_be_worded_does_not_keep_the_alarm_back(store: Store) -> None:
+    channel = Recorder()
+    made = deliverer(store, channel, contacts(0))
+    opened(store)
+    decide(store, Begin())
+    incident = decide(store, Cancelled("alice"))
+    stored = store.load("run-1")
+    assert stored is not None
+    # Steps of a rung that the plan does not have.
+    assert store.save(Decision(replace(incident, plan=Plan("test", ()))), stored.version)
+    keep_turning(store, made, 5, lambda: len(channel.sent) == 1)
+    made.close()
+    [(_, message)] = channel.sent
+    assert message.title == "[CRITICAL] a person is needed (shop)"
+    assert "run-1: cancelled by alice" in message.body
+    assert message.key.endswith("/0/primary")
