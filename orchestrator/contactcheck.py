@@ -1,6 +1,6 @@
 """Whether the people in a fleet file can be called at all.
 
-What lives here: the faults of contacts. What must not: the shape of the file (fleetfile.py),
+What lives here: the faults of contacts. What must not: the shape of the file (contactfile.py),
 sending, and settings.
 
 They stand apart from the other faults, because a plan can be made and shown, and keys handed
@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 from pydantic import ValidationError
 
+from orchestrator.contactfile import NOBODY, ContactShape
 from orchestrator.core.plan import Fault
-from orchestrator.fleetfile import NOBODY, ContactShape
 from orchestrator.notify.reaching import reach_complaint
 from orchestrator.yamlfile import Document
 

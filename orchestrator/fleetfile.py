@@ -9,18 +9,35 @@ and the service's port, so that each stands in the file once.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from orchestrator import catalog
+from orchestrator.contactfile import Contacts, DeadMan, DeadManShape
 from orchestrator.core.escalation import Contact
-from orchestrator.core.fleet import Check, Fleet, Machine, Objectives, Service
+from orchestrator.core.fleet import (
+    Fleet,
+    Further,
+    Machine,
+    Objectives,
+    Service,
+)
+from orchestrator.core.health import Rule
+from orchestrator.core.policy import Rules
 from orchestrator.schema import Duration, Line, Name, Port, Positive, Shape
+from orchestrator.watchfile import (
+    FurtherShape,
+    PaceShape,
+    RecoveryShape,
+    WatchShape,
+    check,
+    filled,
+    further,
+    rules,
+)
 from tasks.contract import Json
 
 #: The name under which the coordinator's own key is kept, so no machine may have it.
@@ -88,46 +105,15 @@ class ServiceShape(Shape):
     machine: Name
     unit: Line
     check: CheckShape
+    checks: list[FurtherShape] = Field(default_factory=list)
+    fallback: FurtherShape | None = None
+    watch: PaceShape = Field(default_factory=PaceShape)
     port: Port | None = None
     depends_on: list[Name] = Field(default_factory=list)
     optional: bool = False
     start_seconds: Positive = 60.0
+    grace: Duration = 0.0
     settings: dict[Line, Json] = Field(default_factory=dict)
-
-
-class ContactShape(Shape):
-    role: Line
-    after: Duration
-    reach: Line | None = None
-
-
-NOBODY = "nobody"  #: written in place of the contacts by who wants nobody to be called
-
-
-def _nobody(given: Any) -> Any:
-    """An empty list could be an oversight; a word cannot."""
-    if given == NOBODY:
-        return []
-    if given == []:
-        raise ValueError(f"is empty; name who to call, or write `contacts: {NOBODY}`")
-    if isinstance(given, str):
-        raise ValueError(f"must be a list of contacts, or the word {NOBODY}, not {given!r}")
-    return given
-
-
-class DeadManShape(Shape):
-    """Who is told regularly that all is well, and raises the alarm when that stops."""
-
-    url: Line
-    every: Positive = 60.0
-
-    @field_validator("url")
-    @classmethod
-    def reachable(cls, url: str) -> str:
-        # Not repeated in the message: such a URL is a secret.
-        if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", url):
-            raise ValueError("must be an http:// or https:// URL")
-        return url
 
 
 class ThresholdShape(Shape):
@@ -154,12 +140,14 @@ class FleetShape(Shape):
     control: Name
     objectives: ObjectivesShape
     ssh: SshShape
-    contacts: Annotated[list[ContactShape], BeforeValidator(_nobody)]
+    contacts: Contacts
     dead_man: DeadManShape | None = None
     hypervisors: dict[Name, HypervisorShape] = Field(default_factory=dict)
     machines: dict[Name, MachineShape] = Field(min_length=1)
     services: dict[Name, ServiceShape] = Field(min_length=1)
     thresholds: ThresholdsShape = Field(default_factory=ThresholdsShape)
+    watch: WatchShape = Field(default_factory=WatchShape)
+    recovery: RecoveryShape = Field(default_factory=RecoveryShape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,14 +157,6 @@ class Access:
     user: str
     key: str
     port: int
-
-
-@dataclass(frozen=True, slots=True)
-class DeadMan:
-    """What is asked for how often, as long as all is well. The URL is a secret."""
-
-    url: str = field(repr=False)
-    every_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +178,8 @@ class Inventory:
     access: Mapping[str, Access]
     thresholds: tuple[Threshold, ...]
     roles: Mapping[str, str]  #: what each machine is for
+    rule: Rule  #: how many readings decide
+    rules: Rules  #: what may be done without a person
     dead_man: DeadMan | None = None
 
 
@@ -205,7 +187,7 @@ def build(shape: FleetShape) -> Inventory:
     """The values of a file that was found without fault."""
     machines = {name: machine(name, each, shape) for name, each in shape.machines.items()}
     services = {
-        name: service(name, each, shape.machines[each.machine])
+        name: service(name, each, shape.machines[each.machine], shape.watch)
         for name, each in shape.services.items()
     }
     rto, rpo = shape.objectives.rto, shape.objectives.rpo
@@ -213,10 +195,12 @@ def build(shape: FleetShape) -> Inventory:
     ssh = {name: each.ssh or shape.ssh for name, each in shape.machines.items()}
     return Inventory(
         Fleet(shape.fleet, shape.control, machines, services, objectives),
-        tuple(Contact(each.role, each.after, each.reach or "") for each in shape.contacts),
+        tuple(each.contact for each in shape.contacts),
         {name: Access(each.user, each.key, each.port) for name, each in ssh.items()},
         tuple(_thresholds(shape.thresholds)),
         {name: each.role for name, each in shape.machines.items()},
+        Rule(shape.watch.bad, shape.watch.of, shape.watch.good),
+        rules(shape.recovery),
         DeadMan(shape.dead_man.url, shape.dead_man.every) if shape.dead_man else None,
     )
 
@@ -229,39 +213,42 @@ def machine(name: str, shape: MachineShape, fleet: FleetShape) -> Machine:
     return Machine(name, shape.address, settings)
 
 
-def service(name: str, shape: ServiceShape, on: MachineShape) -> Service:
+def service(
+    name: str, shape: ServiceShape, on: MachineShape, pace: WatchShape | None = None
+) -> Service:
     """The service; its check takes by name, as a step does, what is not given in the check."""
-    around: dict[str, Json] = {"address": on.address}
-    if shape.port is not None:
-        around["port"] = shape.port
-    settings = _filled(shape.settings, around)
-    given = {**around, **settings}
-    wanted = catalog.probe_arguments(shape.check.probe)
-    arguments = {key: given[key] for key in wanted if key in given}
-    arguments |= _filled(shape.check.arguments, around)
+    around, given = _given(shape, on)
+    pace = pace or WatchShape()
+    fallback = further_of(shape, on, shape.fallback) if shape.fallback else None
     return Service(
         name,
         shape.machine,
         shape.unit,
-        Check(shape.check.probe, arguments),
+        check(shape.check.probe, shape.check.arguments, given, around),
         tuple(shape.depends_on),
         shape.optional,
         shape.start_seconds,
         {key: each for key, each in given.items() if key != "address"},
+        tuple(further_of(shape, on, each) for each in shape.checks),
+        fallback,
+        shape.watch.interval or pace.interval,
+        shape.watch.timeout or pace.timeout,
+        shape.grace,
     )
 
 
-def _filled(value: Json, around: Mapping[str, Json]) -> Json:
-    """The value with `{address}` and `{port}` filled in, wherever they stand in it."""
-    if isinstance(value, str):
-        for name, given in around.items():
-            value = value.replace(f"{{{name}}}", str(given))
-        return value
-    if isinstance(value, dict):
-        return {key: _filled(each, around) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_filled(each, around) for each in value]
-    return value
+def further_of(shape: ServiceShape, on: MachineShape, asked: FurtherShape) -> Further:
+    """A further check, with what is not given in it taken by name as for the first."""
+    around, given = _given(shape, on)
+    return further(asked, shape.machine, given, around)
+
+
+def _given(shape: ServiceShape, on: MachineShape) -> tuple[dict[str, Json], dict[str, Json]]:
+    """What stands around a service's check, and all that it may take by name."""
+    around: dict[str, Json] = {"address": on.address}
+    if shape.port is not None:
+        around["port"] = shape.port
+    return around, {**around, **filled(shape.settings, around)}
 
 
 def _thresholds(shape: ThresholdsShape) -> Iterator[Threshold]:

@@ -13,6 +13,7 @@ from typing import Protocol
 from orchestrator.core.events import Effect, Entry, Publish
 from orchestrator.core.incident import Decision, Incident
 from orchestrator.notify.book import CallBook
+from orchestrator.starts import Starts
 from tasks.contract import WorkReport
 
 
@@ -52,10 +53,15 @@ class Store(Protocol):
     - `timeline` gives the entries in the order in which they were saved;
     - what was answered as saved survives the death of the process (but for the twin's memory);
     - any implementation may be called from several threads at once.
+
+    What is kept beside the runs has ports of its own, on the same database.
     """
 
     @property
     def calls(self) -> CallBook: ...
+
+    @property
+    def starts(self) -> Starts: ...
 
     def open(self, incident: Incident) -> Stored: ...
 

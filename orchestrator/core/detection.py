@@ -21,7 +21,9 @@ from orchestrator.core.plan import Plan
 from orchestrator.core.policy import Rules
 from tasks.contract import Kind
 
-FLEET, VANTAGE = "fleet", "vantage"
+FLEET, VANTAGE, SERVICE = "fleet", "vantage", "service:"
+#: Of what we need ourselves, what can wait for the morning.
+MINOR = frozenset({"own/queues"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +54,27 @@ def detect(
 ) -> tuple[Finding, ...]:
     """Everything that has to be opened or said now. `incidents` are those that are not closed."""
     current = {each.cause: each for each in _failures(fleet, picture, common, plans, rules)}
-    watched = [each for each in incidents if each.failure is not None]
-    told = [found for each in watched for found in _known(each, current, picture, common, rules)]
+    told = [found for each in incidents for found in _known(each, current, picture, common, rules)]
     covered = {name for each in incidents for name in _covers(each)}
-    causes = {each.failure.cause for each in watched if each.failure}
+    causes = {each.failure.cause for each in incidents if each.failure}
     fresh = [
         Open(each)
         for cause, each in current.items()
-        if cause not in causes
-        and not (cause.startswith("service:") and each.services[0] in covered)
+        if cause not in causes and not (cause.startswith(SERVICE) and each.services[0] in covered)
     ]
     return (*told, *fresh)
 
 
 def _covers(incident: Incident) -> tuple[str, ...]:
     """The services that need no other incident now."""
-    if incident.state is State.RESOLVED or incident.state is State.CLOSED:
+    if incident.state in (State.RESOLVED, State.CLOSED):
         return ()
-    if incident.state in WORKING or incident.failure is None:
+    if incident.state in WORKING:
         # What a run is about to bring back, also one that a person started.
-        checks = {c for rung in incident.plan.rungs for b in rung.branches for c in b.checks}
-        return tuple(checks) if incident.state not in (State.ESCALATED,) else ()
-    return incident.failure.services
+        return tuple(brought_back(incident.plan))
+    failure = incident.failure
+    down = failure is not None and failure.cause.startswith((SERVICE, FLEET))
+    return failure.services if failure and down else ()
 
 
 def _failures(
@@ -95,7 +96,8 @@ def _failures(
             yield _of_numbers(f"load:{machine}", machine, seen.load, picture.at)
     for name, standing in picture.own.items():
         if standing.health is Health.DOWN:
-            yield _of_numbers(name, "", standing, picture.at, severity=Severity.CRITICAL)
+            grave = Severity.WARNING if name in MINOR else Severity.CRITICAL
+            yield _of_numbers(name, "", standing, picture.at, severity=grave)
 
 
 def _together(
@@ -134,7 +136,7 @@ def _of_service(
     if machine.condition in (Condition.OFF, Condition.CUT_OFF):
         reason = f"{view.machine} is {machine.condition}: {machine.reason}"
     return Failure(
-        f"service:{view.service}",
+        f"{'numbers:' if view.over_limit else SERVICE}{view.service}",
         (view.service,),
         view.machine,
         view.health,
@@ -185,14 +187,14 @@ def _known(
     rules: Rules,
 ) -> Iterator[Finding]:
     """What an incident that is not closed has to hear."""
-    if incident.failure is None:
-        return
-    now_is = current.get(incident.failure.cause)
+    now_is = current.get(incident.failure.cause) if incident.failure else None
     if incident.state is State.RESOLVED:
         if now_is is not None and _worth_reopening(now_is):
             yield Tell(incident.run, Relapsed(now_is))
         elif picture.at - (incident.ended_at or 0.0) >= rules.settle_s:
             yield Tell(incident.run, Settled(f"stayed well for {rules.settle_s / 60:g} min"))
+        return
+    if incident.failure is None:
         return
     if now_is is not None:
         kept = replace(
@@ -229,7 +231,7 @@ def _over(
     """The cause is gone: well again, or found to be part of something else."""
     views = [picture.services[n] for n in failure.services if n in picture.services]
     if common and set(failure.services) & set(common.services):
-        if failure.cause.startswith("service:") and common.verdict is Verdict.REAL:
+        if failure.cause.startswith(SERVICE) and common.verdict is Verdict.REAL:
             yield Tell(incident.run, Recovered("part of a failure of many machines at once"))
         return
     above = _above(views)

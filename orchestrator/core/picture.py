@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from orchestrator.core.fleet import Fleet, Service
-from orchestrator.core.health import Health, Standing, Use, Watch, as_of, is_bad
-from tasks.contract import Kind
+from orchestrator.core.health import Health, Rule, Standing, Use, Watch, as_of, forgiven, is_bad
+from tasks.contract import BEAT_SECONDS, Kind
 
 
 class Condition(StrEnum):
@@ -56,6 +56,8 @@ class Sight:
     hearing_since: float | None  #: since when agents can be heard; None while the broker is away
     starts: Mapping[str, Start] = field(default_factory=dict)  #: by service
     grace_s: Mapping[str, float] = field(default_factory=dict)  #: how long a start may take
+    #: When a run last saw each service healthy from outside; what was bad before is over.
+    verified: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,6 @@ class Picture:
     own: Mapping[str, Standing]  #: what we need ourselves, by watch
 
 
-BEAT_SECONDS = 5.0  #: how often an agent is heard
 DEAD_AFTER = 3 * BEAT_SECONDS  #: an agent that was not heard for so long is silent
 
 
@@ -114,10 +115,14 @@ class _Eye:
     def __init__(self, fleet: Fleet, sight: Sight, now: float) -> None:
         self.fleet, self.sight, self.now = fleet, sight, now
         self.by: dict[tuple[Use, str], list[Standing]] = {}
+        self.rules: dict[str, Rule] = {}  # of the check that decides, by service
         for watch in sight.watches:
             standing = as_of(watch, sight.standings.get(watch.name), now)
-            about = watch.service or watch.machine or watch.name
-            self.by.setdefault((watch.use, about), []).append(standing)
+            if watch.service in sight.verified:
+                standing = forgiven(watch, standing, sight.verified[watch.service])
+            self.by.setdefault((watch.use, about(watch)), []).append(standing)
+            if watch.use is Use.ANSWERS:
+                self.rules[watch.service] = watch.rule
 
     def of(self, use: Use, about: str) -> Standing | None:
         found = self.by.get((use, about))
@@ -132,6 +137,13 @@ class _Eye:
             return 0.0
         last = max(self.sight.beats.get(machine, float("-inf")), self.sight.hearing_since)
         return self.now - last
+
+
+def about(watch: Watch) -> str:
+    """What a watch is about. A machine may have the name of a service."""
+    if watch.service:
+        return watch.service
+    return f"machine {watch.machine}" if watch.machine else watch.name
 
 
 def look_at_fleet(fleet: Fleet, sight: Sight, now: float) -> Picture:
@@ -161,7 +173,7 @@ def _needs_first(fleet: Fleet) -> list[Service]:
 
 
 def _machine(eye: _Eye, name: str) -> MachineView:
-    power, load = eye.of(Use.POWER, name), eye.of(Use.LOAD, name)
+    power, load = (eye.of(use, f"machine {name}") for use in (Use.POWER, Use.LOAD))
     quiet = eye.silent_for(name)
     said = power.last if power is not None and power.health is not Health.UNKNOWN else None
     if said and power and said.kind is Kind.BAD and not eye.heard_since(name, said.asked_at):
@@ -188,6 +200,9 @@ def _service(eye: _Eye, service: Service, machine: MachineView) -> ServiceView:
     if looping := _restart_loop(unit):
         health, reason, kind = Health.DOWN, looping.reason, Kind.BAD
         first_bad, since = looping.first_bad_at or looping.since, looping.since
+    if health is Health.HEALTHY and (less := _less_than_all(eye, service)):
+        health, reason, since = Health.DEGRADED, less.reason, less.since
+        first_bad = less.first_bad_at
     evidence, witness, second = _evidence(eye, service, machine, first_bad, kind)
     over = health is Health.DEGRADED and kind is Kind.GOOD
     return ServiceView(
@@ -203,9 +218,19 @@ def _service(eye: _Eye, service: Service, machine: MachineView) -> ServiceView:
         second=second,
         hold=_hold(eye, service, machine, unit, kind, over),
         over_limit=over,
-        critical=answers.critical if over else True,
+        critical=_critical(eye, service, answers) if over else True,
         fallback=_fallback(eye, service),
     )
+
+
+def _less_than_all(eye: _Eye, service: Service) -> Standing | None:
+    """What is wrong with a service that answers: its numbers, or one of its further checks."""
+    found = [*eye.by.get((Use.LOAD, service.name), ()), *eye.by.get((Use.ALSO, service.name), ())]
+    return next((each for each in found if each.health in (Health.DEGRADED, Health.DOWN)), None)
+
+
+def _critical(eye: _Eye, service: Service, answers: Standing) -> bool:
+    return answers.critical or any(e.critical for e in eye.by.get((Use.LOAD, service.name), ()))
 
 
 def _restart_loop(unit: Standing | None) -> Standing | None:
@@ -260,7 +285,7 @@ def _hold(
     if kind is Kind.CHOSEN or (unit and unit.kind is Kind.CHOSEN):
         return "somebody chose that it must not run"
     if over:
-        return "it serves, and its numbers are over a limit; a restart does not cure that"
+        return "it serves, though not all of it is well; a restart does not cure that"
     start, grace = eye.sight.starts.get(service.name), eye.sight.grace_s.get(service.name, 0.0)
     alive = unit is not None and unit.kind in (Kind.GOOD, Kind.BUSY)
     if start and alive and not start.healthy and machine.condition is not Condition.OFF:
@@ -303,12 +328,9 @@ def _because(view: ServiceView, cause: str) -> ServiceView:
 def _only_just_back(eye: _Eye, service: Service, need: ServiceView) -> bool:
     """Whether the service had too little time since its need came back."""
     standing = eye.of(Use.ANSWERS, service.name)
-    watch = next(
-        (w for w in eye.sight.watches if (w.use, w.service) == (Use.ANSWERS, service.name)), None
-    )
-    if standing is None or watch is None or standing.first_bad_at is None:
+    if standing is None or standing.first_bad_at is None:
         return False
     if need.since <= standing.first_bad_at:
         return False
     since = [each for each in standing.samples if is_bad(each.kind) and each.at > need.since]
-    return len(since) < watch.rule.bad
+    return len(since) < eye.rules[service.name].bad

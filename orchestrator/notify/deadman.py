@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from orchestrator.fleetfile import DeadMan
+from orchestrator.contactfile import DeadMan
 from orchestrator.ports import Clock
 from tasks.host import Host, HostFault
 

@@ -14,6 +14,7 @@ from orchestrator.core.events import Entry
 from orchestrator.core.incident import ENDED, Decision, Incident, State
 from orchestrator.ports import PendingEffect, Stored
 from orchestrator.store.memorycalls import MemoryCalls
+from orchestrator.store.starts import MemoryStarts
 from tasks.contract import WorkReport
 
 
@@ -30,6 +31,7 @@ class MemoryStore:
         self._sent: set[int] = set()
         self._reports: dict[WorkReport, None] = {}
         self._keys: dict[str, str] = {}
+        self.starts = MemoryStarts()
 
     def open(self, incident: Incident) -> Stored:
         with self._lock:

@@ -23,6 +23,7 @@ from orchestrator.core.steps import StepRecord
 from orchestrator.ports import PendingEffect, Stored
 from orchestrator.store import codec
 from orchestrator.store.sqlcalls import SqlCalls
+from orchestrator.store.starts import SqlStarts
 from orchestrator.store.tables import (
     EFFECTS,
     EPOCH,
@@ -48,6 +49,7 @@ class SqlStore:
         insert = postgresql.insert if writes.dialect.name == "postgresql" else sqlite.insert
         self._add_key = insert(KEYS).on_conflict_do_nothing()
         self._add_report = insert(REPORTS).on_conflict_do_nothing()
+        self.starts = SqlStarts(reads, writes)
 
     def open(self, incident: Incident) -> Stored:
         with transaction(self._writes) as connection:
@@ -203,6 +205,7 @@ def _moving(incident: Incident) -> dict[str, Any]:
         "dead": codec.encode(codec.NOTES, incident.dead),
         "begun": codec.encode(codec.TIMES, incident.begun),
         "episode": incident.episode,
+        "held": incident.held,
         "informed": incident.informed,
         "acknowledged_by": incident.acknowledged_by,
     }
@@ -228,6 +231,7 @@ def _incident(row: Mapping[Any, Any], steps: tuple[StepRecord, ...]) -> Incident
         dead=codec.decode(codec.NOTES, row["dead"]),
         begun=codec.decode(codec.TIMES, row["begun"]),
         episode=row["episode"],
+        held=row["held"],
         informed=row["informed"],
         acknowledged_by=row["acknowledged_by"],
     )

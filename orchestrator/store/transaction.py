@@ -1,6 +1,6 @@
-"""One transaction of the SQL store, with the database's failures in the store's words.
+"""One transaction, and what a database that is away looks like from outside.
 
-What lives here: `transaction`. What must not: statements.
+What must not be here: statements.
 """
 
 from __future__ import annotations

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -19,6 +14,7 @@ from orchestrator.notify.reaching import Channels
 from tests.integration.rig import free_port
 from tests.notify.certificates import for_localhost
 from tests.notify.mailbox import Mailbox
+from tests.notify.webhook import hook
 
 MESSAGE = Message(
     "run-1/7/0/Primary", "[CRITICAL] caf\u00e9 is down (shop)", "Was ist? \U0001f525\n"
@@ -118,39 +114,6 @@ def test_a_server_that_says_nothing_is_not_waited_for() -> None:
 def test_without_a_mail_server_mail_fails_and_says_why() -> None:
     failed = Channels(None).send(PERSON, MESSAGE)
     assert failed == Failed("there is no mail server; set AUTOBOT_DR_SMTP_URL", hopeless=True)
-
-
-class Hook:
-    """A web server that keeps what is posted to it."""
-
-    def __init__(self) -> None:
-        self.posted: list[tuple[str, dict[str, str]]] = []
-        self.status = 200
-
-
-@contextmanager
-def hook() -> Iterator[tuple[Hook, str]]:
-    kept = Hook()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            kept.posted.append((self.path, json.loads(body)))
-            self.send_response(kept.status)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield kept, f"127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_a_webhook_through_apprise() -> None:

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from orchestrator.fleetfile import DeadMan
+from orchestrator.contactfile import DeadMan
 from orchestrator.notify.deadman import DeadManSwitch, Pinged
 from tasks.host import LocalHost
 from tests.integration.rig import free_port, wait_for

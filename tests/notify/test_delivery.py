@@ -1,17 +1,12 @@
-"""From a decided effect to a mail in a real server, through deaths and refusals."""
+"""From a decided effect to a mail in a real server, once and on time, whatever dies."""
 
 from __future__ import annotations
 
 import signal
-import threading
 import time
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
-from orchestrator.core.escalation import CallState, Contact
+from orchestrator.core.escalation import CallState
 from orchestrator.core.events import (
     Acknowledged,
     Begin,
@@ -21,16 +16,12 @@ from orchestrator.core.events import (
     Recovered,
     Resumed,
 )
-from orchestrator.core.incident import Decision
-from orchestrator.core.plan import Plan
-from orchestrator.notify.channel import Failed, Message
 from orchestrator.ports import Store
-from orchestrator.store import MemoryStore, open_store
+from orchestrator.store import open_store
 from tests.integration.rig import wait_for
 from tests.notify.mailbox import Mailbox
-from tests.notify.test_channels import hook
 from tests.notify.world import (
-    PAUSES,
+    Recorder,
     calls,
     contacts,
     coordinator,
@@ -44,31 +35,6 @@ from tests.notify.world import (
 )
 
 LATE_SECONDS = 2.0  #: a call may be so late
-
-
-@pytest.fixture
-def box() -> Iterator[Mailbox]:
-    with Mailbox().open() as opened_box:
-        yield opened_box
-
-
-@pytest.fixture
-def store() -> Store:
-    return MemoryStore()
-
-
-class Recorder:
-    """A channel that keeps messages; who has a `failure` is not reached."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[str, Message]] = []
-        self.failures: dict[str, Failed] = {}
-
-    def send(self, reach: str, message: Message) -> Failed | None:
-        if failed := self.failures.get(reach):
-            return failed
-        self.sent.append((reach, message))
-        return None
 
 
 def test_killed_between_levels_each_is_called_once_and_on_time(
@@ -158,63 +124,6 @@ def test_a_run_that_goes_on_calls_nobody_and_calls_anew_when_it_fails_again(stor
     made.close()
 
 
-def test_a_dead_mail_server_is_tried_again_and_then_the_next_level_is_called(store: Store) -> None:
-    dead = Mailbox()
-    with hook() as (kept, at):
-        people = (*contacts(0), Contact("secondary", 900.0, f"json://{at}/"))
-        made = deliverer(store, mail_channel(dead.url()), people)
-        escalated(store)
-        began = time.monotonic()
-        keep_turning(store, made, 20, lambda: bool(kept.posted))
-        assert time.monotonic() - began >= sum(PAUSES)
-        made.close()
-    first, second = calls(store)["primary"], calls(store)["secondary"]
-    assert (first.state, first.attempts) == (CallState.FAILED, 1 + len(PAUSES))
-    assert "Connection refused" in first.error
-    assert (second.state, second.attempts) == (CallState.SENT, 1)
-    assert len(kept.posted) == 1
-    told = [each.text for each in store.timeline("run-1") if each.kind == "call"]
-    assert len(told) == 3
-    assert told[0].startswith("primary (level 1) was not reached: mail server localhost:")
-    assert told[1].endswith("given up; the next level is called now")
-    assert told[2].startswith("called secondary (level 2)")
-
-
-def test_a_mail_server_that_comes_back_gets_the_mail_once(store: Store) -> None:
-    late = Mailbox()
-    made = deliverer(store, mail_channel(late.url()), contacts(0, 900), pauses=(0.5,) * 9)
-    escalated(store)
-    keep_turning(store, made, 10, lambda: bool(calls(store)["primary"].error))
-    with late.open():
-        keep_turning(store, made, 10, lambda: bool(late.mails))
-        keep_turning(store, made, 1)
-        made.close()
-    assert len(late.mails) == 1
-    assert calls(store)["secondary"].state is CallState.WAITING
-
-
-def test_when_nobody_can_be_reached_the_last_is_tried_until_somebody_is(store: Store) -> None:
-    late = Mailbox()
-    made = deliverer(store, mail_channel(late.url()), contacts(0, 900, 1800), pauses=(0.2,))
-    escalated(store)
-    keep_turning(store, made, 20, lambda: calls(store)["lead"].attempts > 3)
-    assert [each.state.value for each in calls(store).values()][:2] == ["failed", "failed"]
-    with late.open():
-        keep_turning(store, made, 10, lambda: bool(late.mails))
-        made.close()
-    assert [each.recipients for each in late.mails] == [("lead@example.com",)]
-
-
-def test_a_person_who_is_unknown_is_not_tried_again(store: Store, box: Mailbox) -> None:
-    box.unknown = {"primary@example.com"}
-    made = deliverer(store, mail_channel(box.url()), contacts(0, 900))
-    escalated(store)
-    keep_turning(store, made, 10, lambda: bool(box.mails))
-    made.close()
-    assert [each.recipients for each in box.mails] == [("secondary@example.com",)]
-    assert calls(store)["primary"].attempts == 1
-
-
 def test_notices_to_one_contact_at_one_moment_are_one_mail(store: Store, box: Mailbox) -> None:
     for number in range(3):
         opened(store, f"run-{number}")
@@ -260,25 +169,6 @@ def test_who_is_called_hears_of_the_end(store: Store) -> None:
     assert [each.state.value for each in store.calls.of_run("run-1")] == ["sent", "stopped", "sent"]
 
 
-def test_a_channel_that_hangs_holds_up_neither_the_tick_nor_others(store: Store) -> None:
-    release = threading.Event()
-
-    class Hanging(Recorder):
-        def send(self, reach: str, message: Message) -> Failed | None:
-            if "primary" in reach:
-                release.wait(20)
-            return super().send(reach, message)
-
-    channel = Hanging()
-    made = deliverer(store, channel, contacts(0, 0.2))
-    escalated(store)
-    keep_turning(store, made, 10, lambda: bool(channel.sent))
-    assert channel.sent[0][0] == "mailto://secondary@example.com"
-    release.set()
-    keep_turning(store, made, 10, lambda: len(channel.sent) == 2)
-    made.close()
-
-
 def test_nobody_to_call_is_no_failure(store: Store) -> None:
     channel = Recorder()
     made = deliverer(store, channel, ())
@@ -287,38 +177,3 @@ def test_nobody_to_call_is_no_failure(store: Store) -> None:
     made.close()
     assert channel.sent == []
     assert list(store.pending_effects()) == []
-
-
-def test_a_contact_that_was_taken_out_is_passed_over(store: Store) -> None:
-    channel = Recorder()
-    before = deliverer(store, channel, contacts(60, 900))
-    escalated(store)
-    turn(store, before)
-    before.close()
-    people = (Contact("secondary", 900.0, "mailto://secondary@example.com"),)
-    after = deliverer(store, channel, people)
-    claimed = store.calls.claim(1, time.time())
-    assert claimed is not None
-    store.calls.failed(claimed, "", time.time(), retry_at=time.time())
-    keep_turning(store, after, 10, lambda: bool(channel.sent))
-    after.close()
-    assert [reach for reach, _ in channel.sent] == ["mailto://secondary@example.com"]
-    assert calls(store)["primary"].error == "is no contact any more"
-
-
-def test_a_message_that_cannot_be_worded_does_not_keep_the_alarm_back(store: Store) -> None:
-    channel = Recorder()
-    made = deliverer(store, channel, contacts(0))
-    opened(store)
-    decide(store, Begin())
-    incident = decide(store, Cancelled("alice"))
-    stored = store.load("run-1")
-    assert stored is not None
-    # Steps of a rung that the plan does not have.
-    assert store.save(Decision(replace(incident, plan=Plan("test", ()))), stored.version)
-    keep_turning(store, made, 5, lambda: len(channel.sent) == 1)
-    made.close()
-    [(_, message)] = channel.sent
-    assert message.title == "[CRITICAL] a person is needed (shop)"
-    assert "run-1: cancelled by alice" in message.body
-    assert message.key.endswith("/0/primary")

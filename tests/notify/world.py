@@ -19,7 +19,7 @@ from orchestrator.core.advance import advance
 from orchestrator.core.escalation import Call, Contact
 from orchestrator.core.events import Event, Held, Publish
 from orchestrator.core.incident import Incident
-from orchestrator.notify.channel import Channel
+from orchestrator.notify.channel import Channel, Failed, Message
 from orchestrator.notify.delivery import Deliverer
 from orchestrator.notify.mail import MailServer, read_mail_server
 from orchestrator.notify.message import Site
@@ -31,6 +31,20 @@ from tests.core import worlds
 ROLES = ("primary", "secondary", "lead")
 PAUSES = (0.3, 0.6)
 TICK_SECONDS = 0.1
+
+
+class Recorder:
+    """A channel that keeps messages; who has a `failure` is not reached."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Message]] = []
+        self.failures: dict[str, Failed] = {}
+
+    def send(self, reach: str, message: Message) -> Failed | None:
+        if failed := self.failures.get(reach):
+            return failed
+        self.sent.append((reach, message))
+        return None
 
 
 def contacts(*delays: float) -> tuple[Contact, ...]:
