@@ -23,6 +23,7 @@ from orchestrator.core.steps import StepRecord
 from orchestrator.ports import PendingEffect, Stored
 from orchestrator.store import codec
 from orchestrator.store.notebook import SqlNotebook
+from orchestrator.store.sqlcalls import SqlCalls
 from orchestrator.store.starts import SqlStarts
 from orchestrator.store.tables import (
     EFFECTS,
@@ -48,6 +49,7 @@ class SqlStore:
         self._reads, self._writes = reads, writes
         self.windows = SqlWindows(reads, writes)
         self.notebook = SqlNotebook(reads, writes)
+        self.calls = SqlCalls(reads, writes)
         insert = postgresql.insert if writes.dialect.name == "postgresql" else sqlite.insert
         self._add_key = insert(KEYS).on_conflict_do_nothing()
         self._add_report = insert(REPORTS).on_conflict_do_nothing()
