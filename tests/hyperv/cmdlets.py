@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from psrpcore.types import PSEnumBase, PSNoteProperty, PSObject, PSType
+from psrpcore.types import PSCustomObject, PSEnumBase, PSNoteProperty, PSObject, PSType
 
 from tests.hyperv.machines import CannotDo, Machine
 
@@ -66,7 +66,12 @@ class Cmdlets:
             "Export-VMSnapshot": self._export,
         }
 
-    def run(self, name: str, given: Parameters, stopped: threading.Event) -> list[Any]:
+    def run(
+        self, name: str, given: Parameters, piped: list[Any], stopped: threading.Event
+    ) -> list[Any]:
+        """What the cmdlet gives out; `piped` is what the one before it gave."""
+        if name == "Select-Object":
+            return [selected(each, list(given["Property"])) for each in piped]
         if name not in self._known:
             raise CannotDo(
                 f"The term '{name}' is not recognized as the name of a cmdlet.",
@@ -154,6 +159,13 @@ def unasked(given: Parameters, switch: str) -> None:
         )
 
 
+def selected(whole: PSObject, names: list[Any]) -> PSObject:
+    """As Select-Object does: the properties are extended ones from now on."""
+    wanted = {str(each) for each in names}
+    there = {each.name: each.get_value(whole) for each in whole.PSObject.adapted_properties}
+    return PSCustomObject(**{name: there[name] for name in there if name in wanted})
+
+
 def thing(kind: str, **properties: Any) -> PSObject:
     """An object with its adapted properties, as a cmdlet's own objects come over the wire."""
     made = PSObject()
@@ -162,5 +174,3 @@ def thing(kind: str, **properties: Any) -> PSObject:
         PSNoteProperty(name, value=value) for name, value in properties.items()
     ]
     return made
-
-

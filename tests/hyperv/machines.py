@@ -19,12 +19,12 @@ PAUSE = 0.005
 class State(IntEnum):
     """The numbers of Microsoft.HyperV.PowerShell.VMState."""
 
-    Running = 2  # noqa: N815 (Hyper-V's own names)
-    Off = 3  # noqa: N815
-    Stopping = 4  # noqa: N815
-    Saved = 6  # noqa: N815
-    Paused = 9  # noqa: N815
-    Starting = 10  # noqa: N815
+    Running = 2
+    Off = 3
+    Stopping = 4
+    Saved = 6
+    Paused = 9
+    Starting = 10
 
 
 class CannotDo(Exception):

@@ -62,7 +62,7 @@ class Handler(BaseHTTPRequestHandler):
         self.context: Any = None
         self.trusted = False
 
-    def do_POST(self) -> None:  # noqa: N802 (the standard library's name)
+    def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.host.silent:
             self.host.closing.wait()
@@ -89,7 +89,9 @@ class Handler(BaseHTTPRequestHandler):
     def _ntlm(self, kind: str, token: bytes) -> bool:
         if self.context is None or self.context.complete:
             protocol = "ntlm" if kind == "NTLM" else "negotiate"
-            self.context = spnego.server(protocol=protocol, options=spnego.NegotiateOptions.use_ntlm)
+            self.context = spnego.server(
+                protocol=protocol, options=spnego.NegotiateOptions.use_ntlm
+            )
         try:
             answer = self.context.step(token)
         except spnego.exceptions.SpnegoError:

@@ -10,10 +10,16 @@ import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from psrpcore import CreatePipelineEvent, PSRPPayload, ServerPipeline, ServerRunspacePool, StreamType
+from psrpcore import (
+    CreatePipelineEvent,
+    PSRPPayload,
+    ServerPipeline,
+    ServerRunspacePool,
+    StreamType,
+)
 from psrpcore.types import (
     ErrorCategory,
     ErrorCategoryInfo,
@@ -31,6 +37,20 @@ CATEGORIES = {
     "InvalidState": ErrorCategory.InvalidOperation,
     "AccessDenied": ErrorCategory.PermissionDenied,
 }
+
+
+@dataclass(frozen=True)
+class Command:
+    name: str
+    given: dict[str, Any]
+
+
+class Terminated(Exception):
+    """The pipeline has failed with this record."""
+
+    def __init__(self, record: ErrorRecord) -> None:
+        super().__init__()
+        self.record = record
 
 
 class Shell:
@@ -82,20 +102,27 @@ class Shell:
     def _begin(self, pipeline: uuid.UUID, wanted: Any) -> None:
         running = self._pool.pipeline_table[pipeline]
         running.start()
-        commands = [(each.command_text, dict(each.parameters)) for each in wanted.commands]
-        work = threading.Thread(target=self._work, args=(running, commands), daemon=True)
+        statements: list[list[Command]] = [[]]
+        for each in wanted.commands:
+            statements[-1].append(Command(each.command_text, dict(each.parameters)))
+            if each.end_of_statement:
+                statements.append([])
+        work = threading.Thread(target=self._work, args=(running, statements), daemon=True)
         work.start()
 
-    def _work(self, pipeline: ServerPipeline, commands: list[tuple[str, dict[str, Any]]]) -> None:
+    def _work(self, pipeline: ServerPipeline, statements: list[list[Command]]) -> None:
         stopped = self._stops[pipeline.pipeline_id]
         try:
-            for name, given in commands:
-                self._asked.append((time.time(), name, given))
-                self._command(pipeline, name, given, stopped)
-        except CannotDo as error:
+            for statement in statements:
+                output: list[Any] = []
+                for each in statement:
+                    output = self._command(pipeline, each, output, stopped)
+                with self._changed:
+                    for value in output:
+                        pipeline.write_output(value)
+        except Terminated as error:
             with self._changed:
-                failed = PSInvocationState.Failed
-                pipeline._change_state(failed, error=record(error, commands[-1][0]))
+                pipeline._change_state(PSInvocationState.Failed, error=error.record)
         with self._changed:
             if stopped.is_set():
                 pipeline.stop()
@@ -108,25 +135,26 @@ class Shell:
     def _command(
         self,
         pipeline: ServerPipeline,
-        name: str,
-        given: Mapping[str, Any],
+        command: Command,
+        piped: list[Any],
         stopped: threading.Event,
-    ) -> None:
+    ) -> list[Any]:
+        name, given = command.name, command.given
+        self._asked.append((time.time(), name, given))
         try:
-            for each in self._cmdlets.run(name, given, stopped):
-                with self._changed:
-                    pipeline.write_output(each)
+            return self._cmdlets.run(name, given, piped, stopped)
         except CannotDo as error:
+            said = record(error, name)
             stop = str(given.get("ErrorAction", "")).lower() == "stop"
             if stop and self._cmdlets.behaviour.errors == "asked":
-                raise
-            said = record(error, name)
+                raise Terminated(said) from error
             with self._changed:
                 pipeline.write_error(
                     said.Exception,
                     category_info=said.CategoryInfo,
                     fully_qualified_error_id=said.FullyQualifiedErrorId,
                 )
+            return []
 
     def _flush(self) -> None:
         while (payload := self._pool.data_to_send()) is not None:

@@ -188,7 +188,8 @@ def envelope(request: Request, body: list[ET.Element]) -> bytes:
     ET.SubElement(header, tag("wsa:MessageID")).text = f"uuid:{uuid.uuid4()}"
     ET.SubElement(header, tag("wsa:RelatesTo")).text = request.message
     ET.SubElement(root, tag("s:Body")).extend(body)
-    return ET.tostring(root, encoding="utf-8")
+    text: bytes = ET.tostring(root, encoding="utf-8")
+    return text
 
 
 def _fault(fault: Fault) -> list[ET.Element]:
