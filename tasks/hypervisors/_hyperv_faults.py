@@ -36,7 +36,7 @@ class Late(HypervisorFault):
 
 
 class ShellGone(HypervisorFault):
-    """The host does not know this pool any more, so nothing of the command was done."""
+    """The host did not know our pool when the commands came, so none of them was begun."""
 
 
 def said_no(errors: list[Any], settings: Settings) -> SaidNo:
@@ -63,7 +63,7 @@ def told(error: Exception, settings: Settings) -> HypervisorFault:
             who = settings.user or "this process"
             return HypervisorFault(f"{place} refused {who} with {settings.auth}", retry=False)
         case winrm.WSManFaultError() if error.code == NO_SUCH_SHELL:
-            return ShellGone(f"{place} has dropped our shell; it was restarted", retry=True)
+            return HypervisorFault(f"{place} was restarted in the middle of this", retry=True)
         case winrm.WSManFaultError():
             reason = error.reason or said
             return HypervisorFault(f"{place}: {reason}", retry=error.code != ACCESS_DENIED)

@@ -18,14 +18,23 @@ from typing import Any, TypeVar
 
 from tasks.host import Host
 from tasks.hypervisors import HypervisorFault
-from tasks.hypervisors._hyperv_faults import Late, SaidNo, ShellGone, said_no, told
+from tasks.hypervisors._hyperv_faults import (
+    NO_SUCH_SHELL,
+    Late,
+    SaidNo,
+    ShellGone,
+    said_no,
+    told,
+)
 from tasks.hypervisors._hyperv_password import Password
 from tasks.hypervisors._hyperv_settings import Settings
 
 T = TypeVar("T")
 
 #: One request for output lasts at most this long, so that an end is noticed in between.
-POLL_SECONDS = 5
+POLL_SECONDS = 5.0
+#: Windows refuses an operation timeout below this.
+SHORTEST_POLL = 0.5
 #: Closing a shell that does not answer is given up after this.
 CLOSE_SECONDS = 5.0
 #: The host drops a shell of ours that nobody closed: the process may be killed at any time.
@@ -47,7 +56,7 @@ class Deadline:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._ends = time.monotonic() + seconds - min(TO_SPEAK, seconds / 10)
+        self._ends = time.monotonic() + seconds - min(TO_SPEAK, seconds / 4)
         self._cancelled = threading.Event()
 
     def left(self) -> float:
@@ -94,6 +103,7 @@ class Pool:
     def run(self, statements: tuple[tuple[Cmdlet, ...], ...], deadline: Deadline) -> list[Any]:
         """The output of all statements; SaidNo for the first error, Late when time is up."""
         from pypsrp.complex_objects import PSInvocationState
+        from pypsrp.exceptions import WSManFaultError
         from pypsrp.powershell import PowerShell
 
         shell = PowerShell(self._pool)
@@ -102,13 +112,19 @@ class Pool:
                 shell.add_statement()
             for each in statement:
                 shell.add_cmdlet(each.name).add_parameters(dict(each.given))
-        shell.begin_invoke()
+        try:
+            shell.begin_invoke()
+        except WSManFaultError as error:
+            if error.code == NO_SUCH_SHELL:
+                raise ShellGone(f"{self._settings.place} was restarted", retry=True) from error
+            raise
         while shell.state == PSInvocationState.RUNNING:
             if not deadline.left():
                 shell.stop()
                 names = " and ".join(each[0].name for each in statements)
                 raise Late(f"{self._settings.place}: {names} had not ended by the deadline")
-            shell.poll_invoke(timeout=max(1, min(POLL_SECONDS, int(deadline.left()))))
+            shortly = max(SHORTEST_POLL, min(POLL_SECONDS, deadline.left()))
+            shell.poll_invoke(timeout=shortly)  # type: ignore[arg-type]
         if shell.streams.error or shell.had_errors:
             raise said_no(shell.streams.error, self._settings)
         return shell.output

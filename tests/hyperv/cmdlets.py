@@ -79,6 +79,7 @@ class Cmdlets:
             )
         if name in self.behaviour.hang:
             stopped.wait()
+            return []
         if name in self.behaviour.cannot:
             raise self.behaviour.cannot[name]
         return self._known[name](given, stopped)

@@ -35,6 +35,7 @@ class HyperV:
     wsman: WSMan
     password: str = PASSWORD
     silent: bool = False  #: it accepts connections and says nothing
+    trickles: bool = False  #: its answers come byte by byte, without an end
     not_there: bool = False  #: a web server, but no WinRM
     attempts: list[bool] = field(default_factory=list)  #: each password shown, and if it was right
     port: int = 0
@@ -67,6 +68,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.host.silent:
             self.host.closing.wait()
             self.close_connection = True
+        elif self.host.trickles:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            while not self.host.closing.wait(0.1):
+                self.wfile.write(b".")
+                self.wfile.flush()
         elif self.host.not_there:
             self._reply(404, b"no such page", "text/plain")
         elif self._may_ask():
@@ -88,10 +94,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _ntlm(self, kind: str, token: bytes) -> bool:
         if self.context is None or self.context.complete:
-            protocol = "ntlm" if kind == "NTLM" else "negotiate"
-            self.context = spnego.server(
-                protocol=protocol, options=spnego.NegotiateOptions.use_ntlm
-            )
+            # pyspnego's own, whatever Kerberos library this machine has; it takes plain NTLM too.
+            options = spnego.NegotiateOptions.use_negotiate
+            self.context = spnego.server(protocol="negotiate", options=options)
         try:
             answer = self.context.step(token)
         except spnego.exceptions.SpnegoError:
