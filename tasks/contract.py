@@ -40,6 +40,20 @@ class Outcome(StrEnum):
         return self in (Outcome.DONE, Outcome.UNCHANGED)
 
 
+class Kind(StrEnum):
+    """What a reading says of the service. Only bad, closed and silent may lead to a restart;
+    busy, barred, chosen and unknown never do (P4)."""
+
+    GOOD = "good"  #: answers as expected
+    BAD = "bad"  #: answered, but not as the service should
+    CLOSED = "closed"  #: the machine is up, and nothing listens there
+    SILENT = "silent"  #: no answer in time, or not reachable from this vantage
+    BUSY = "busy"  #: alive, and still loading or initialising
+    BARRED = "barred"  #: alive, and does not let us in
+    CHOSEN = "chosen"  #: somebody chose that it must not run
+    UNKNOWN = "unknown"  #: the asking side is at fault; nothing was learned of the service
+
+
 class WireError(ValueError):
     """The message is not one of ours, or of a version this end does not know."""
 
@@ -62,25 +76,29 @@ class _Message:
     @classmethod
     def from_wire(cls, message: Mapping[str, Json]) -> Self:
         """The message, or WireError naming the first thing that is wrong with it."""
-        if not isinstance(message, Mapping):
-            raise WireError(f"{cls.__name__}: not a mapping but {type(message).__name__}")
-        if message.get("version") != WIRE_VERSION:
+        if isinstance(message, Mapping) and message.get("version") != WIRE_VERSION:
             raise WireError(
                 f"{cls.__name__}: version {message.get('version')!r}, this end knows {WIRE_VERSION}"
             )
-        known = {each.name: each for each in fields(cls)}
-        if strange := sorted(set(message) - set(known)):
-            raise WireError(f"{cls.__name__}: unknown field {strange[0]!r}")
-        for name, each in known.items():
-            wanted = _WIRE_TYPES[str(each.type)]
-            if name not in message:
-                raise WireError(f"{cls.__name__}: field {name!r} is missing")
-            value = message[name]
-            if isinstance(value, bool) or not isinstance(value, wanted):
-                raise WireError(f"{cls.__name__}: field {name!r} has the wrong type")
-            if not _is_finite(value):
-                raise WireError(f"{cls.__name__}: field {name!r} holds NaN or Infinity")
+        _check_fields(cls, message)
         return cls(**message)
+
+
+def _check_fields(cls: type[Any], message: Mapping[str, Json]) -> None:
+    if not isinstance(message, Mapping):
+        raise WireError(f"{cls.__name__}: not a mapping but {type(message).__name__}")
+    known = {each.name: each for each in fields(cls)}
+    if strange := sorted(set(message) - set(known), key=str):
+        raise WireError(f"{cls.__name__}: unknown field {strange[0]!r}")
+    for name, each in known.items():
+        wanted = _WIRE_TYPES[str(each.type)]
+        if name not in message:
+            raise WireError(f"{cls.__name__}: field {name!r} is missing")
+        value = message[name]
+        if isinstance(value, bool) or not isinstance(value, wanted):
+            raise WireError(f"{cls.__name__}: field {name!r} has the wrong type")
+        if not _is_finite(value):
+            raise WireError(f"{cls.__name__}: field {name!r} holds NaN or Infinity")
 
 
 def _is_finite(value: Json) -> bool:
@@ -97,6 +115,9 @@ _WIRE_TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),
     "Mapping[str, Json]": (dict,),
+    "Mapping[str, float]": (dict,),
+    "tuple[str, ...]": (list,),
+    "Kind": (str,),
 }
 
 
@@ -171,7 +192,7 @@ class Reading:
 
     `complaints` is empty when the answer is what the check expects. `error` is set
     when there was no answer at all: then nothing is known of the service, only that
-    this vantage could not reach it.
+    this vantage could not reach it. `metrics` are the numbers that thresholds compare.
     """
 
     probe: str
@@ -181,6 +202,8 @@ class Reading:
     answer: Mapping[str, Json] = field(default_factory=dict)
     complaints: tuple[str, ...] = ()
     error: str = ""
+    kind: Kind = Kind.GOOD
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def healthy(self) -> bool:
@@ -189,6 +212,27 @@ class Reading:
     @property
     def reason(self) -> str:
         return self.error or "; ".join(self.complaints) or "answers as expected"
+
+    def to_wire(self) -> dict[str, Json]:
+        return asdict(self) | {"kind": self.kind.value, "complaints": list(self.complaints)}
+
+    @classmethod
+    def from_wire(cls, message: Mapping[str, Json]) -> Self:
+        """The reading, or WireError naming the first thing that is wrong with it."""
+        _check_fields(cls, message)
+        if message["kind"] not in set(Kind):
+            raise WireError(f"Reading: kind {message['kind']!r} is not one of the eight")
+        if not all(isinstance(each, str) for each in message["complaints"]):
+            raise WireError("Reading: a complaint is not text")
+        if any(type(each) not in (int, float) for each in message["metrics"].values()):
+            raise WireError("Reading: a metric is not a number")
+        kind, complaints = Kind(message["kind"]), tuple(message["complaints"])
+        reading = cls(**{**message, "kind": kind, "complaints": complaints})
+        if reading.healthy != (kind is Kind.GOOD):
+            raise WireError(
+                f"Reading: kind {kind.value!r} contradicts its reason {reading.reason!r}"
+            )
+        return reading
 
 
 _M = TypeVar("_M", bound=_Message)

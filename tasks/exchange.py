@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from tasks.trust import SYSTEM_CAS, Trust, context
+
 #: What is kept of one command's output, one file or one HTTP body, in bytes. Longer is cut
 #: at the front for commands and files (the end of a log is what matters).
 OUTPUT_LIMIT = 256 * 1024
@@ -25,6 +27,11 @@ class HostFault(Exception):
 
 class NobodyListens(HostFault):
     """The machine is up and answers, but nothing listens at that port. A retry may help."""
+
+
+class NotAsked(HostFault):
+    """The question could not be put, by a fault of the asking side: a file of its own is missing.
+    Nothing is known of what was asked for; somebody must mend the asking side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,7 @@ def http_exchange(
     seconds: float,
     body: bytes,
     on_line: Callable[[bytes], None] | None,
+    trust: Trust = SYSTEM_CAS,
 ) -> HttpReply:
     """One HTTP/1.1 exchange. `seconds` bounds the whole of it, not each read.
 
@@ -66,9 +74,7 @@ def http_exchange(
         connection = http.client.HTTPConnection(address, port)
         connection.sock = sock = dial(address, port, seconds)
         if secure:
-            connection.sock = sock = ssl.create_default_context().wrap_socket(
-                sock, server_hostname=address
-            )
+            connection.sock = sock = _secured(sock, address, trust, ends)
         target = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
         headers = {"Host": parts.netloc, "Connection": "close", "Accept": "*/*"}
         if body:
@@ -86,10 +92,8 @@ def http_exchange(
             if answer.fp is not None:
                 sock.settimeout(_left(ends))
         return HttpReply(answer.status, bytes(kept))
-    except ConnectionRefusedError as error:
-        raise NobodyListens(f"{url}: {_said(error)}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise HostFault(f"{url}: {_said(error)}") from error
+        raise fault_of(url, error) from error
     finally:
         if connection:
             connection.close()
@@ -103,24 +107,54 @@ def tcp_exchange(
     seconds: float,
     send: bytes,
     complete: Callable[[bytes], bool],
+    trust: Trust | None = None,
 ) -> bytes:
-    """Connect, send, and read until `complete` says the answer is whole."""
+    """Connect, send, and read until `complete` says the answer is whole; with trust, over TLS."""
     ends = time.monotonic() + seconds
     received = b""
+    connection: socket.socket | None = None
     try:
-        with dial(address, port, seconds) as connection:
-            connection.sendall(send)
-            while not complete(received):
-                connection.settimeout(_left(ends))
-                chunk = connection.recv(65536)
-                if not chunk:
-                    break
-                received += chunk
-    except ConnectionRefusedError as error:
-        raise NobodyListens(f"{address}:{port}: {_said(error)}") from error
-    except OSError as error:
-        raise HostFault(f"{address}:{port}: {_said(error)}") from error
+        connection = dial(address, port, seconds)
+        if trust is not None:
+            connection = _secured(connection, address, trust, ends)
+        connection.sendall(send)
+        while not complete(received):
+            connection.settimeout(_left(ends))
+            chunk = connection.recv(65536)
+            if not chunk:
+                break
+            received += chunk
+    except (OSError, ValueError) as error:
+        raise fault_of(f"{address}:{port}", error) from error
+    finally:
+        if connection:
+            connection.close()
     return received
+
+
+def fault_of(place: str, error: Exception) -> HostFault:
+    """The fault that a failed exchange ends in; the same sentence whoever made the exchange."""
+    match error:
+        case ConnectionRefusedError():
+            return NobodyListens(f"{place}: {_said(error)}")
+        case ssl.SSLCertVerificationError():
+            return HostFault(f"{place}: its certificate is not trusted: {error.verify_message}")
+        case TimeoutError() if error.errno is None:
+            return HostFault(f"{place}: no complete answer in time")
+        case _:
+            return HostFault(f"{place}: {_said(error)}")
+
+
+def tls_context(trust: Trust) -> ssl.SSLContext:
+    try:
+        return context(trust)
+    except (ssl.SSLError, ValueError) as error:
+        raise NotAsked("the CA file given for this check holds no certificate in PEM") from error
+
+
+def _secured(sock: socket.socket, address: str, trust: Trust, ends: float) -> socket.socket:
+    sock.settimeout(_left(ends))
+    return tls_context(trust).wrap_socket(sock, server_hostname=address)
 
 
 def _left(ends: float) -> float:
