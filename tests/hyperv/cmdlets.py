@@ -86,16 +86,18 @@ class Cmdlets:
 
     def _named(self, given: Parameters, key: str = "Name") -> list[Machine]:
         """As Hyper-V finds them: a name is a pattern, and its case does not matter."""
-        if key not in given:
-            return list(self.machines)
-        wanted = str(given[key])
-        found = [e for e in self.machines if fnmatchcase(e.name.casefold(), wanted.casefold())]
+        found = self.machines
+        if key in given:
+            wanted = str(given[key]).casefold()
+            found = [each for each in self.machines if fnmatchcase(each.name.casefold(), wanted)]
         if not found:
             raise CannotDo(
-                f'Hyper-V was unable to find a virtual machine with name "{wanted}".',
+                f'Hyper-V was unable to find a virtual machine with name "{given[key]}".',
                 "InvalidParameter",
             )
-        return found
+        for each in found:
+            each.settle()
+        return list(found)
 
     def _each(
         self, given: Parameters, act: Callable[[Machine], None], key: str = "Name"

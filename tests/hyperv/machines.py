@@ -55,6 +55,8 @@ class Machine:
     boots: int = 0
     powered_at: float = 0.0
     checkpoints: list[Checkpoint] = field(default_factory=list)
+    #: Whether the real machine behind it has power; on paper, what is written here is true.
+    is_on: Callable[[str], bool] | None = None
     on_start: Callable[[str], None] = nothing
     on_shutdown: Callable[[str], None] = nothing
     on_cut: Callable[[str], None] = nothing
@@ -67,12 +69,23 @@ class Machine:
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _change: threading.Lock = field(default_factory=threading.Lock)
 
+    def settle(self) -> None:
+        """Take over what happened to the real machine past its hypervisor."""
+        if self.is_on is None or self.state not in (State.Running, State.Off):
+            return
+        on = self.is_on(self.name)
+        if on and self.state is State.Off:
+            self.state, self.powered_at = State.Running, time.time()
+        elif not on:
+            self.state = State.Off
+
     def uptime(self) -> float:
         return time.time() - self.powered_at if self.state is not State.Off else 0.0
 
     def start(self) -> None:
         """Two starts at once power it once, as Hyper-V has it."""
         with self._change:
+            self.settle()
             if self.state in (State.Running, State.Starting):
                 return
             if self.refuses:

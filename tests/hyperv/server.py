@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -145,15 +146,21 @@ class Server(ThreadingHTTPServer):
 
 @contextmanager
 def running_hyperv(
-    *names: str, tls: ssl.SSLContext | None = None, quota: int = 30, address: str = "127.0.0.1"
+    *names: str,
+    tls: ssl.SSLContext | None = None,
+    quota: int = 30,
+    listener: socket.socket | None = None,
 ) -> Iterator[HyperV]:
     """A host with machines of these names, all off, until the block ends."""
     behaviour = Behaviour()
     machines = [Machine(each) for each in names]
     host = HyperV(machines, behaviour, WSMan(Cmdlets(machines, behaviour), quota))
-    server = Server((address, 0), type("HostHandler", (Handler,), {"host": host}))
-    server.tls = tls
-    host.port = server.server_address[1]
+    listener = listener or socket.create_server(("127.0.0.1", 0), backlog=50)
+    handler = type("HostHandler", (Handler,), {"host": host})
+    server = Server(listener.getsockname(), handler, bind_and_activate=False)
+    server.socket.close()
+    server.socket, server.tls = listener, tls
+    host.port = listener.getsockname()[1]
     serving = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     serving.start()
     try:
