@@ -5,8 +5,6 @@ What lives here: the look, and the words for it. What must not: any particular h
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tasks.host import Host
@@ -27,19 +25,13 @@ class Seen:
     boot: str
 
 
-@contextmanager
-def hypervisor(host: Host, wanted: Arguments) -> Iterator[Hypervisor]:
-    """Connected for the block: a look or an act makes one connection, and gives it back."""
-    asked = connect(wanted.hypervisor, wanted.at, host)
-    try:
-        yield asked
-    finally:
-        asked.close()
+def hypervisor(host: Host, wanted: Arguments) -> Hypervisor:
+    return connect(wanted.hypervisor, wanted.at, host)
 
 
 def look(host: Host, wanted: Arguments) -> Seen:
-    with hypervisor(host, wanted) as asked:
-        return Seen(asked.state(wanted.vm).value, asked.boot(wanted.vm))
+    found = hypervisor(host, wanted).look(wanted.vm)
+    return Seen(found.power.value, found.boot)
 
 
 def runs(wanted: Arguments, now: Seen) -> Met | Unmet:

@@ -46,6 +46,14 @@ class Ability(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """A machine's power, and which power-up it is."""
+
+    power: Power
+    boot: str
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """A machine's disks as they were. On the machine's own storage: no backup until exported."""
 
@@ -60,7 +68,7 @@ class Hypervisor(Protocol):
     - every call has a deadline in seconds and returns or raises HypervisorFault by then, also
       when the hypervisor says nothing; an exception from outside, such as a cancellation,
       ends the call at once;
-    - `state` is read from the hypervisor on every call, never remembered;
+    - `state` and `look` are read from the hypervisor on every call, never remembered;
     - `start` returns once the machine is powered, not when it has booted; on a machine that
       is running it does nothing; one that goes off again at once is a HypervisorFault;
     - `stop` returns once the machine is off; on a machine that is off it does nothing;
@@ -71,16 +79,16 @@ class Hypervisor(Protocol):
       have been on;
     - calls for different machines may run at the same time; two starts of one machine
       power it once;
-    - `boot` names the present power-up of a machine that is on, so that a restart can be told
-      from a machine that was never off: compare two of them with `same_boot`. Of a machine that
-      is off it names the last one, or is empty where the hypervisor does not keep that;
+    - `look` adds the boot: a name of the present power-up of a machine that is on, so that a
+      restart can be told from a machine that was never off; two of them are compared with
+      `same_boot`. Of a machine that is off it names the last one, or is empty where the
+      hypervisor does not keep that;
     - snapshots are listed oldest first; a second one of the same name is refused; after
       `restore_snapshot` the machine may be off; a name that is not there is a fault without
       retry; `export` writes a snapshot to a folder or share that the hypervisor reaches;
     - what is not among `abilities` is a HypervisorFault without retry, and changes nothing;
     - a name that the hypervisor does not know, or not as one machine, is a HypervisorFault
-      without retry;
-    - `close` gives back what the connection holds; a later call connects anew.
+      without retry.
     """
 
     @property
@@ -88,7 +96,7 @@ class Hypervisor(Protocol):
 
     def state(self, vm: str, *, seconds: float = 10) -> Power: ...
 
-    def boot(self, vm: str, *, seconds: float = 10) -> str: ...
+    def look(self, vm: str, *, seconds: float = 10) -> Look: ...
 
     def start(self, vm: str, *, seconds: float = 60) -> None: ...
 
@@ -106,15 +114,13 @@ class Hypervisor(Protocol):
 
     def export(self, vm: str, name: str, to: str, *, seconds: float = 3600) -> None: ...
 
-    def close(self) -> None: ...
-
 
 #: What a boot that was computed from an uptime can differ by from one look to the next.
 BOOT_SLACK = 1.0
 
 
 def same_boot(one: str, other: str) -> bool:
-    """Whether two answers of `boot` are about the same power-up.
+    """Whether two boots are the same power-up.
 
     A hypervisor that only tells how long a machine has been on gives a time, which is not the
     same to the millisecond on every look.

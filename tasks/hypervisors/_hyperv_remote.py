@@ -7,7 +7,9 @@ Hyper-V's (hyperv.py). Why each bound is there: docs/decisions/hyperv.md.
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 import queue
 import threading
 import time
@@ -39,6 +41,9 @@ SHORTEST_POLL = 0.5
 CLOSE_SECONDS = 5.0
 #: The host drops a shell of ours that nobody closed: the process may be killed at any time.
 IDLE_SECONDS = 180
+#: Until then a pool is used again: opening one starts a process on the host, and loads Hyper-V's
+#: commands into it, which takes it seconds.
+KEPT_SECONDS = 120.0
 #: Kept back of a call's time, so that it can still say what it was waiting for.
 TO_SPEAK = 0.5
 
@@ -138,6 +143,49 @@ class Pool:
             self._wsman.close()
 
 
+class Shelf:
+    """The pools of this process that are not in use, for whoever asks the same host next."""
+
+    def __init__(self, kept_seconds: float = KEPT_SECONDS) -> None:
+        self._kept_seconds = kept_seconds
+        self._lock = threading.Lock()
+        self._idle: dict[tuple[int, Settings], list[tuple[float, Pool]]] = {}
+
+    def take(self, settings: Settings) -> Pool | None:
+        now, old = time.monotonic(), []
+        with self._lock:
+            for pools in self._idle.values():
+                old += [pool for since, pool in pools if now - since > self._kept_seconds]
+                pools[:] = [each for each in pools if now - each[0] <= self._kept_seconds]
+            mine = self._idle.get((os.getpid(), settings))
+            taken = mine.pop()[1] if mine else None
+        for each in old:
+            close_aside(each)
+        return taken
+
+    def put(self, settings: Settings, pool: Pool) -> None:
+        with self._lock:
+            # A fork copies the shelf, and must not share a connection.
+            mine = self._idle.setdefault((os.getpid(), settings), [])
+            mine.append((time.monotonic(), pool))
+
+    def clear(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, {}
+        for (process, _), pools in idle.items():
+            for _, pool in pools if process == os.getpid() else ():
+                pool.close()
+
+
+SHELF = Shelf()
+atexit.register(SHELF.clear)
+
+
+def close_aside(pool: Pool) -> None:
+    """In a thread, because a host that does not answer must hold up nobody."""
+    threading.Thread(target=pool.close, daemon=True, name="hyperv-close").start()
+
+
 class Session:
     """What one call of the port asks of the host: on one pool, within one deadline."""
 
@@ -150,7 +198,7 @@ class Session:
 
 
 class Remote:
-    """One host. Pools are opened as calls need them, and kept until `close`."""
+    """One host. Pools are opened as calls need them, and kept on the shelf between them."""
 
     def __init__(self, settings: Settings, host: Host) -> None:
         try:
@@ -165,8 +213,6 @@ class Remote:
         logging.getLogger("pypsrp").setLevel(logging.CRITICAL)
         self._settings = settings
         self._password = Password(settings, host)
-        self._lock = threading.Lock()
-        self._idle: list[Pool] = []
 
     def within(self, seconds: float, work: Callable[[Session], T]) -> T:
         """Carry out `work` in a thread, because not every wait in there can be bounded.
@@ -195,20 +241,13 @@ class Remote:
         return value  # type: ignore[return-value]
 
     def run(self, statements: tuple[tuple[Cmdlet, ...], ...], deadline: Deadline) -> list[Any]:
-        with self._lock:
-            pool = self._idle.pop() if self._idle else None
+        pool = SHELF.take(self._settings)
         if pool is not None:
             try:
                 return self._on(pool, statements, deadline)
             except ShellGone:
                 pass  # the host was restarted, and has not seen these commands
         return self._on(self._open(deadline), statements, deadline)
-
-    def close(self) -> None:
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for each in idle:
-            each.close()
 
     def _open(self, deadline: Deadline) -> Pool:
         from pypsrp.exceptions import AuthenticationError
@@ -235,14 +274,10 @@ class Remote:
         try:
             given = pool.run(statements, deadline)
         except SaidNo:
-            self._keep(pool)
+            SHELF.put(self._settings, pool)
             raise
         except Exception as error:
-            threading.Thread(target=pool.close, daemon=True, name="hyperv-close").start()
+            close_aside(pool)
             raise told(error, self._settings) from error
-        self._keep(pool)
+        SHELF.put(self._settings, pool)
         return given
-
-    def _keep(self, pool: Pool) -> None:
-        with self._lock:
-            self._idle.append(pool)

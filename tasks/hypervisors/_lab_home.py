@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from tasks.host import Host
-from tasks.hypervisors import Ability, HypervisorFault, Power, Snapshot
+from tasks.hypervisors import Ability, HypervisorFault, Look, Power, Snapshot
 
 #: What the power program's exit codes mean for a retry: it ran out of time.
 TOO_SLOW = 3
@@ -38,10 +38,8 @@ class LabHome:
             return Power.STARTING
         return Power.OFF
 
-    def boot(self, vm: str, *, seconds: float = 10) -> str:  # noqa: ARG002 (only reads files)
-        name, _ = self._find(vm, self._lab())
-        written = self.host.read(f"{self.home}/machines/{name}.json")
-        return "" if written is None else str(json.loads(written)["boots"])
+    def look(self, vm: str, *, seconds: float = 10) -> Look:
+        return Look(self.state(vm, seconds=seconds), self._boot(vm))
 
     def start(self, vm: str, *, seconds: float = 60) -> None:
         self._power("start", vm, seconds)
@@ -71,14 +69,16 @@ class LabHome:
     def export(self, vm: str, name: str, to: str, *, seconds: float = 3600) -> None:  # noqa: ARG002
         raise self._unable(Ability.EXPORT)
 
-    def close(self) -> None:
-        """Each call is a program of its own: nothing is held."""
-
     def _unable(self, ability: Ability) -> HypervisorFault:
         return HypervisorFault(
             f"the practice lab at {self.home} has no {ability}; use a hypervisor that has them",
             retry=False,
         )
+
+    def _boot(self, vm: str) -> str:
+        name, _ = self._find(vm, self._lab())
+        written = self.host.read(f"{self.home}/machines/{name}.json")
+        return "" if written is None else str(json.loads(written)["boots"])
 
     def _power(self, verb: str, vm: str, seconds: float) -> None:
         lab = self._lab()

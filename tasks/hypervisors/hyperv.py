@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from tasks.host import Host
-from tasks.hypervisors import Ability, Hypervisor, HypervisorFault, Power, Snapshot
+from tasks.hypervisors import Ability, Hypervisor, HypervisorFault, Look, Power, Snapshot
 from tasks.hypervisors._hyperv_answers import moment, power_of, powered_at, property_of
 from tasks.hypervisors._hyperv_faults import Late, SaidNo
 from tasks.hypervisors._hyperv_remote import Cmdlet, Remote, Session
@@ -22,14 +21,6 @@ UNKNOWN_NAME = "InvalidParameter"
 PATTERN = re.compile(r"[*?\[\]`]|^\s*$")
 NAMES_SHOWN = 20
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A machine as one look shows it."""
-
-    power: Power
-    boot: str
 
 
 def connect(at: str, host: Host) -> Hypervisor:
@@ -63,8 +54,8 @@ class HyperV:
     def state(self, vm: str, *, seconds: float = 10) -> Power:
         return self._remote.within(seconds, lambda session: self._look(session, vm).power)
 
-    def boot(self, vm: str, *, seconds: float = 10) -> str:
-        return self._remote.within(seconds, lambda session: self._look(session, vm).boot)
+    def look(self, vm: str, *, seconds: float = 10) -> Look:
+        return self._remote.within(seconds, lambda session: self._look(session, vm))
 
     def start(self, vm: str, *, seconds: float = 60) -> None:
         self._remote.within(seconds, lambda session: self._start(session, vm))
@@ -126,12 +117,9 @@ class HyperV:
 
         self._remote.within(seconds, work)
 
-    def close(self) -> None:
-        self._remote.close()
-
     # What the calls are made of; all within the session of one call.
 
-    def _look(self, session: Session, vm: str) -> Found:
+    def _look(self, session: Session, vm: str) -> Look:
         self._plain(vm)
         try:
             # The host's own clock, asked in the same breath: ours may differ by hours.
@@ -149,7 +137,7 @@ class HyperV:
             raise self._fault(f"{len(same)} machines are named {vm!r}; give each its own name")
         power = power_of(property_of(same[0], "State"))
         boot = "" if power is Power.OFF else powered_at(now, property_of(same[0], "Uptime"))
-        return Found(power, boot)
+        return Look(power, boot)
 
     def _known(self, session: Session) -> str:
         names = [property_of(e, "Name") for e in session.run((get("Get-VM"), only("Name")))]

@@ -27,15 +27,15 @@ def decide(_wanted: Arguments, _seen: Seen) -> Act:
 
 
 def act(host: Host, wanted: Arguments, tell: Tell) -> None:
-    with machines.hypervisor(host, wanted) as asked:
-        if asked.state(wanted.vm) != Power.OFF:
-            try:
-                asked.stop(wanted.vm, hard=False, seconds=wanted.shutdown_seconds)
-            except HypervisorFault as fault:
-                tell(f"cutting the power of {wanted.vm}, because it did not shut down: {fault}")
-                asked.restart(wanted.vm)
-                return
-        asked.start(wanted.vm)
+    asked = machines.hypervisor(host, wanted)
+    if asked.state(wanted.vm) != Power.OFF:
+        try:
+            asked.stop(wanted.vm, hard=False, seconds=wanted.shutdown_seconds)
+        except HypervisorFault as fault:
+            tell(f"cutting the power of {wanted.vm}, because it did not shut down: {fault}")
+            asked.restart(wanted.vm)
+            return
+    asked.start(wanted.vm)
 
 
 def judge(wanted: Arguments, before: Seen, now: Seen) -> Met | Unmet:

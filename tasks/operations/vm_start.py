@@ -13,8 +13,7 @@ def decide(wanted: Arguments, seen: Seen) -> Act | Leave:
 
 
 def act(host: Host, wanted: Arguments, _tell: Tell) -> None:
-    with hypervisor(host, wanted) as asked:
-        asked.start(wanted.vm)
+    hypervisor(host, wanted).start(wanted.vm)
 
 
 def judge(wanted: Arguments, _before: Seen, now: Seen) -> Met | Unmet:

@@ -25,8 +25,7 @@ def decide(wanted: Arguments, seen: Seen) -> Act | Leave:
 
 
 def act(host: Host, wanted: Arguments, _tell: Tell) -> None:
-    with machines.hypervisor(host, wanted) as asked:
-        asked.stop(wanted.vm, hard=wanted.hard)
+    machines.hypervisor(host, wanted).stop(wanted.vm, hard=wanted.hard)
 
 
 def judge(wanted: Arguments, _before: Seen, now: Seen) -> Met | Unmet:

@@ -12,8 +12,7 @@ from tasks.hypervisors import Power
 
 
 def ask(host: Host, wanted: machines.Arguments) -> Mapping[str, Json]:
-    with machines.hypervisor(host, wanted) as asked:
-        return {"state": asked.state(wanted.vm).value}
+    return {"state": machines.hypervisor(host, wanted).state(wanted.vm).value}
 
 
 def judge(wanted: machines.Arguments, answer: Mapping[str, Json]) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from deploy.lab import lab as labs
 from deploy.lab.machines import NETWORK, MachineDefinition
 from tasks.host import LocalHost
 from tasks.hypervisors import BOOT_SLACK, Hypervisor, connect
+from tasks.hypervisors._hyperv_remote import SHELF
 from tests.hyperv.certificates import Authority
 from tests.hyperv.machines import State
 from tests.hyperv.server import PASSWORD, USER, HyperV, running_hyperv
@@ -99,9 +100,8 @@ def rig_of(driver: str, folder: Path) -> Iterator[Rig]:
         authority = Authority(folder)
         with running_hyperv(VM, OTHER, tls=authority.server()) as server:
             at = settings_file(folder, server, ca_file=str(authority.file))
-            hypervisor = connect("hyperv", at, LocalHost())
-            yield HyperVRig(hypervisor, server)
-            hypervisor.close()
+            yield HyperVRig(connect("hyperv", at, LocalHost()), server)
+            SHELF.clear()
             assert not server.wsman.shells, "a shell was left open"
         return
     if reason := labs.why_not(driver):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import datetime
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ import pytest
 
 from tasks.host import LocalHost
 from tasks.hypervisors import Hypervisor, HypervisorFault, Power, connect
+from tasks.hypervisors._hyperv_remote import SHELF, Deadline, Pool, Shelf
 from tasks.hypervisors._hyperv_settings import read_settings
 from tasks.operation import carry_out
 from tasks.operations import vm_restart, vm_start
@@ -36,6 +39,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def host(authority: Authority) -> Iterator[HyperV]:
     with running_hyperv(VM, OTHER, tls=authority.server(), quota=5) as server:
         yield server
+        SHELF.clear()
         wait_until(lambda: not server.wsman.shells)
 
 
@@ -45,10 +49,8 @@ def at(tmp_path: Path, host: HyperV, authority: Authority) -> str:
 
 
 @pytest.fixture
-def asked(at: str) -> Iterator[Hypervisor]:
-    made = connect("hyperv", at, LocalHost())
-    yield made
-    made.close()
+def asked(at: str) -> Hypervisor:
+    return connect("hyperv", at, LocalHost())
 
 
 def wait_until(true: Callable[[], bool]) -> None:
@@ -171,7 +173,6 @@ def test_a_host_that_accepts_the_connection_and_says_nothing(
         assert time.monotonic() - began < 3
         server.silent = False
         assert asked.state(VM) is Power.OFF
-        asked.close()
 
 
 def test_a_host_that_answers_byte_by_byte_is_bounded_too(host: HyperV, asked: Hypervisor) -> None:
@@ -204,7 +205,6 @@ def test_a_certificate_of_an_authority_that_is_not_trusted(tmp_path: Path, host:
     assert host.attempts == []
     anyway = connect("hyperv", settings_file(tmp_path, host, validate="no"), LocalHost())
     assert anyway.state(VM) is Power.OFF
-    anyway.close()
 
 
 @pytest.mark.parametrize("auth", ["basic", "ntlm", "negotiate"])
@@ -226,7 +226,6 @@ def test_a_wrong_password_is_shown_exactly_once(
         (tmp_path / "password").write_text(PASSWORD)
         right = connect("hyperv", at, LocalHost())
         assert right.state(VM) is Power.OFF
-        right.close()
     assert host.attempts.count(False) == 1
 
 
@@ -254,7 +253,6 @@ def test_a_refused_password_is_tried_again_when_a_person_says_so(
     note.unlink()
     asked = connect("hyperv", at, LocalHost())
     assert asked.state(VM) is Power.OFF
-    asked.close()
 
 
 def test_a_quota_of_shells_that_others_use_up(host: HyperV, asked: Hypervisor) -> None:
@@ -264,13 +262,34 @@ def test_a_quota_of_shells_that_others_use_up(host: HyperV, asked: Hypervisor) -
     assert asked.state(VM) is Power.OFF
 
 
-def test_fifty_calls_leave_one_shell_and_none_after_close(host: HyperV, asked: Hypervisor) -> None:
+def test_fifty_calls_make_one_shell(host: HyperV, asked: Hypervisor) -> None:
     for _ in range(25):
         asked.state(VM)
         fault_of(lambda: asked.state("AutoBot-Vault"), "no machine", retry=False)
     assert (len(host.wsman.shells), host.wsman.opened) == (1, 1)
-    asked.close()
-    assert not host.wsman.shells
+
+
+def test_a_shell_that_was_long_idle_is_closed_and_not_used_again(host: HyperV, at: str) -> None:
+    settings, shelf = read_settings(at, LocalHost()), Shelf(kept_seconds=0.1)
+    pool = Pool(settings, Deadline(10))
+    pool.open()
+    shelf.put(settings, pool)
+    assert shelf.take(settings) is pool
+    shelf.put(settings, pool)
+    time.sleep(0.2)
+    assert shelf.take(settings) is None
+    wait_until(lambda: not host.wsman.shells)
+
+
+def test_a_process_that_ends_leaves_no_shell(host: HyperV, at: str) -> None:
+    asks = (
+        "import sys; from tasks.host import LocalHost; from tasks.hypervisors import connect; "
+        "print(connect('hyperv', sys.argv[1], LocalHost()).state(sys.argv[2]))"
+    )
+    argv = [sys.executable, "-c", asks, at, VM]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("off\n", "")
+    assert (host.wsman.opened, len(host.wsman.shells)) == (1, 0)
 
 
 def test_after_a_restart_of_the_host_a_new_pool_is_made(host: HyperV, asked: Hypervisor) -> None:

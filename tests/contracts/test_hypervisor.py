@@ -50,21 +50,22 @@ def test_a_start_powers_the_machine_and_a_second_one_changes_nothing(off: Rig) -
     assert off.hypervisor.state(VM) is Power.OFF
     off.hypervisor.start(VM)
     assert off.hypervisor.state(VM) is Power.RUNNING
+    assert off.hypervisor.look(VM).power is Power.RUNNING
     boots = off.boots(VM)
     off.hypervisor.start(VM)
     assert off.boots(VM) == boots
 
 
 def test_the_boot_changes_with_every_start_and_only_then(running: Rig) -> None:
-    first = running.hypervisor.boot(VM)
+    first = running.hypervisor.look(VM).boot
     running.pass_time()
     running.hypervisor.start(VM)
-    assert same_boot(running.hypervisor.boot(VM), first)
+    assert same_boot(running.hypervisor.look(VM).boot, first)
     running.hypervisor.stop(VM, hard=True)
-    last = running.hypervisor.boot(VM)
+    last = running.hypervisor.look(VM).boot
     assert last == "" or same_boot(last, first)
     running.hypervisor.start(VM)
-    second = running.hypervisor.boot(VM)
+    second = running.hypervisor.look(VM).boot
     assert second
     assert not same_boot(second, first)
 
@@ -108,12 +109,12 @@ def test_a_machine_boots_again_after_losing_power(running: Rig) -> None:
 
 
 def test_a_restart_is_a_new_boot_of_a_machine_that_was_on(running: Rig) -> None:
-    boots, first = running.boots(VM), running.hypervisor.boot(VM)
+    boots, first = running.boots(VM), running.hypervisor.look(VM).boot
     running.pass_time()
     running.hypervisor.restart(VM)
     assert running.hypervisor.state(VM) is Power.RUNNING
     assert running.boots(VM) == boots + 1
-    assert not same_boot(running.hypervisor.boot(VM), first)
+    assert not same_boot(running.hypervisor.look(VM).boot, first)
 
 
 def test_a_restart_starts_a_machine_that_was_off(off: Rig) -> None:
@@ -125,7 +126,7 @@ def test_an_unknown_machine_is_a_fault_that_names_the_known_and_does_not_ask_for
     rig: Rig,
 ) -> None:
     unknown = "AutoBot-Rédis; reboot"
-    for ask in (rig.hypervisor.state, rig.hypervisor.boot, rig.hypervisor.start):
+    for ask in (rig.hypervisor.state, rig.hypervisor.look, rig.hypervisor.start):
         assert not fault_of(lambda ask=ask: ask(unknown), match=VM).retry  # type: ignore[misc]
     fault = fault_of(lambda: rig.hypervisor.stop(unknown, hard=True), match=VM)
     assert not fault.retry
@@ -134,12 +135,6 @@ def test_an_unknown_machine_is_a_fault_that_names_the_known_and_does_not_ask_for
 def test_a_pattern_is_no_name(running: Rig) -> None:
     for pattern in ("*", "AutoBot-*", "AutoBot-NP[U]", ""):
         assert not fault_of(lambda p=pattern: running.hypervisor.stop(p, hard=True)).retry  # type: ignore[misc]
-    assert running.hypervisor.state(VM) is Power.RUNNING
-
-
-def test_after_close_the_next_call_connects_anew(running: Rig) -> None:
-    running.hypervisor.close()
-    running.hypervisor.close()
     assert running.hypervisor.state(VM) is Power.RUNNING
 
 
