@@ -44,6 +44,8 @@ IDLE_SECONDS = 180
 #: Until then a pool is used again: opening one starts a process on the host, and loads Hyper-V's
 #: commands into it, which takes it seconds.
 KEPT_SECONDS = 120.0
+#: Windows counts ended pipelines against a shell's limit, which is 1,000; after so many, a new one.
+WORN = 100
 #: Kept back of a call's time, so that it can still say what it was waiting for.
 TO_SPEAK = 0.5
 
@@ -82,6 +84,7 @@ class Pool:
         from pypsrp.wsman import WSMan
 
         self._settings = settings
+        self.runs = 0
         whole = max(1.0, deadline.left())
         read = min(settings.read_seconds, whole + 1)
         self._wsman = WSMan(
@@ -111,6 +114,10 @@ class Pool:
         from pypsrp.exceptions import WSManFaultError
         from pypsrp.powershell import PowerShell
 
+        if not deadline.left():
+            # Whoever asked has gone: what it wanted must not happen behind its back.
+            raise Late(f"{self._settings.place} was ready only after the deadline")
+        self.runs += 1
         shell = PowerShell(self._pool)
         for number, statement in enumerate(statements):
             if number:
@@ -164,6 +171,9 @@ class Shelf:
         return taken
 
     def put(self, settings: Settings, pool: Pool) -> None:
+        if pool.runs >= WORN:
+            close_aside(pool)
+            return
         with self._lock:
             # A fork copies the shelf, and must not share a connection.
             mine = self._idle.setdefault((os.getpid(), settings), [])

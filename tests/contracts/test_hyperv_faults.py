@@ -269,6 +269,23 @@ def test_fifty_calls_make_one_shell(host: HyperV, asked: Hypervisor) -> None:
     assert (len(host.wsman.shells), host.wsman.opened) == (1, 1)
 
 
+def test_a_shell_is_replaced_before_windows_counts_its_pipelines_as_too_many(
+    host: HyperV, asked: Hypervisor
+) -> None:
+    host.wsman.commands_per_shell = 110
+    for _ in range(130):
+        assert asked.state(VM) is Power.OFF
+    assert host.wsman.opened == 2
+
+
+def test_what_was_given_up_does_not_happen_later(host: HyperV, asked: Hypervisor) -> None:
+    host.wsman.create_seconds = 1.4
+    fault_of(lambda: asked.start(VM, seconds=1), "did not answer", retry=True)
+    wait_until(lambda: host.wsman.opened == 1)
+    time.sleep(0.5)
+    assert host.wsman.asked == []
+
+
 def test_a_shell_that_was_long_idle_is_closed_and_not_used_again(host: HyperV, at: str) -> None:
     settings, shelf = read_settings(at, LocalHost()), Shelf(kept_seconds=0.1)
     pool = Pool(settings, Deadline(10))

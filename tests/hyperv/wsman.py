@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import re
 import threading
+import time
 import uuid
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
@@ -25,12 +26,13 @@ ACTION_END = re.compile(r"/(\w+)$")
 NOTHING_YET = 2150858793  #: the operation's time passed without output: ask again
 NO_SHELL = 2150858843
 TOO_MANY_SHELLS = 2150859173
+TOO_MANY_COMMANDS = "w:InternalError"
 
 
 class Fault(Exception):
-    """The answer is a SOAP fault with this Windows code."""
+    """The answer is a SOAP fault with this code, Windows's number or a name of the standard."""
 
-    def __init__(self, code: int, sentence: str) -> None:
+    def __init__(self, code: int | str, sentence: str) -> None:
         super().__init__(sentence)
         self.code = code
 
@@ -76,6 +78,8 @@ class WSMan:
         self.quota = quota
         self.asked: list[tuple[float, str, dict[str, Any]]] = []
         self.opened = 0
+        self.create_seconds = 0.0  #: how long a new shell takes
+        self.commands_per_shell = 1000
         self.shells: dict[str, Shell] = {}
         self._lock = threading.Lock()
 
@@ -99,6 +103,7 @@ class WSMan:
         wanted = request.body.find("rsp:Shell", NAMESPACES)
         assert wanted is not None
         shell_id = wanted.attrib["ShellId"].upper()
+        time.sleep(self.create_seconds)
         with self._lock:
             if len(self.shells) >= self.quota:
                 raise Fault(
@@ -123,7 +128,14 @@ class WSMan:
         assert line is not None
         pipeline = uuid.UUID(line.attrib["CommandId"])
         data = base64.b64decode(line.findtext("rsp:Arguments", "", NAMESPACES))
-        self._shell(request).take(data, pipeline)
+        shell = self._shell(request)
+        if len(shell.ended) >= self.commands_per_shell:
+            # Ended ones count, as Windows has it.
+            raise Fault(
+                TOO_MANY_COMMANDS,
+                "The maximum number of concurrent commands per shell has been exceeded.",
+            )
+        shell.take(data, pipeline)
         answer = ET.Element(tag("rsp:CommandResponse"))
         ET.SubElement(answer, tag("rsp:CommandId")).text = str(pipeline).upper()
         return [answer]
