@@ -33,6 +33,7 @@ from tasks.host import LocalHost
 from workers.broker import COORDINATOR_QUEUE, make_app, result_backend_for, take_back_patiently
 from workers.inbox import Ticker, consume, register
 from workers.publisher import ChainPublisher
+from workers.watching import Watching
 
 T = TypeVar("T")
 
@@ -80,13 +81,18 @@ def _serve() -> int:
     web = _web(settings, make_web(coordinator, configuration, tokens, ready=ready))
     web_thread = threading.Thread(target=web.run, name="web", daemon=True)
     web_thread.start()
-    ticker = Ticker(coordinator.tick)
-    ticker.start()
+    watching = Watching(app, keys.coordinator, coordinator, configuration)
+    watching.start()
+    tickers = [Ticker(coordinator.tick), Ticker(watching.tick)]
+    for each in tickers:
+        each.start()
     try:
         take_back_patiently(app, lambda error: log.warning("no broker yet: %s", error))
         return consume(app)
     finally:
-        ticker.stop()
+        for each in tickers:
+            each.stop()
+        watching.stop()
         web.should_exit = True
         web_thread.join(timeout=5)
         store.close()

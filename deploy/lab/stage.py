@@ -85,6 +85,8 @@ def fitted(lab: Lab) -> dict[str, Any]:
     fleet["ssh"] = {"user": "autobot", "key": str(lab.ssh_key)}
     if lab.driver == "process":
         fleet["ssh"]["port"] = DOOR_PORT
+    # All of the lab's machines share this one's processors: their numbers are not their own.
+    fleet["thresholds"]["machines"] = {}
     for service, settings in _differences(lab).items():
         fleet["services"][service].setdefault("settings", {}).update(settings)
     return fleet

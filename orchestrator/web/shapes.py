@@ -155,14 +155,15 @@ def run_with_timeline(incident: Incident, timeline: Sequence[Entry]) -> RunWithT
 
 
 def incident_summary(incident: Incident) -> IncidentSummary:
-    last = incident.plan.rungs[-1].branches[-1]
+    ladder = incident.plan.rungs
+    first = incident.failure.services[0] if incident.failure else ladder[-1].branches[-1].checks[0]
     # Only a resolved incident was seen healthy from outside; of any other nothing is claimed.
     health = "healthy" if incident.state is State.RESOLVED else "unknown"
     return {
         **run_shape(incident),
         "id": incident.id,
         "run": incident.run,
-        "service": last.checks[0],
+        "service": first,
         "health": "degraded" if health == "healthy" and incident.notes else health,
     }
 
