@@ -192,14 +192,19 @@ class HyperV:
         self._await(session, missing)
 
     def _await(self, session: Session, missing: Callable[[], str]) -> None:
-        """Until nothing is missing any more; what still is goes into the fault."""
-        pause = FIRST_PAUSE
-        while complaint := missing():
-            if session.deadline.left() <= pause:
-                took = session.deadline.seconds
-                raise Late(f"{self._place}: after {took:.0f} s, {complaint}")
-            session.deadline.sleep(pause)
-            pause = min(pause * 1.5, LONGEST_PAUSE)
+        """Until nothing is missing any more; what still was goes into the fault."""
+        pause, complaint = FIRST_PAUSE, ""
+        try:
+            while complaint := missing():
+                if session.deadline.left() <= pause:
+                    raise Late("time is up")
+                session.deadline.sleep(pause)
+                pause = min(pause * 1.5, LONGEST_PAUSE)
+        except Late as fault:
+            if not complaint:
+                raise
+            took = session.deadline.seconds
+            raise Late(f"{self._place}: after {took:.0f} s, {complaint}") from fault
 
     def _snapshots(self, session: Session, vm: str) -> tuple[Snapshot, ...]:
         self._look(session, vm)

@@ -115,8 +115,8 @@ def test_a_machine_that_starts_and_stops_again_at_once(
 def test_a_machine_stuck_in_starting(host: HyperV, asked: Hypervisor) -> None:
     host.machine(VM).stays_starting = True
     began = time.monotonic()
-    fault_of(lambda: asked.start(VM, seconds=2), "still starting", retry=True)
-    assert time.monotonic() - began < 3
+    fault_of(lambda: asked.start(VM, seconds=3), "still starting", retry=True)
+    assert time.monotonic() - began < 4
     assert asked.state(VM) is Power.STARTING
     asked.stop(VM, hard=True)
     assert asked.state(VM) is Power.OFF
@@ -133,7 +133,7 @@ def test_a_machine_that_does_not_shut_down_is_left_running_until_its_power_is_cu
 ) -> None:
     asked.start(VM)
     host.machine(VM).ignores_shutdown = True
-    fault_of(lambda: asked.stop(VM, hard=False, seconds=2), "did not shut down in 2 s", retry=True)
+    fault_of(lambda: asked.stop(VM, hard=False, seconds=3), "did not shut down in 3 s", retry=True)
     wait_until(lambda: host.machine(VM).state is State.Running)
     time.sleep(1.1)  # so that the new boot can be told from the old one
     told: list[str] = []
