@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,10 @@ import pytest
 from deploy.lab import lab as labs
 from deploy.lab.machines import NETWORK, MachineDefinition
 from tasks.host import LocalHost
-from tasks.hypervisors import BOOT_SLACK, Hypervisor, connect
+from tasks.hypervisors import BOOT_SLACK, Hypervisor, HypervisorFault, connect
 from tasks.hypervisors._hyperv_remote import SHELF
+from tasks.operation import carry_out
+from tasks.operations import vm_start
 from tests.hyperv.certificates import Authority
 from tests.hyperv.machines import State
 from tests.hyperv.server import PASSWORD, USER, HyperV, running_hyperv
@@ -126,3 +128,25 @@ def settings_file(folder: Path, server: HyperV, **changes: object) -> str:
     lines = [f"{key} = {value}" for key, value in settings.items()]
     file.write_text("\n".join(["[hyperv]", *lines, ""]))
     return str(file)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+def fault_of(call: Callable[[], object], match: str, *, retry: bool) -> HypervisorFault:
+    with pytest.raises(HypervisorFault, match=match) as fault:
+        call()
+    assert fault.value.retry is retry
+    return fault.value
+
+
+def order(at: str) -> dict[str, str]:
+    return {"vm": VM, "hypervisor": "hyperv", "at": at}
+
+
+def order_start(at: str) -> None:
+    carry_out(LocalHost(), vm_start.start, order(at), ends=time.time() + 20)
