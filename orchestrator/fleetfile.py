@@ -110,6 +110,7 @@ class ServiceShape(Shape):
     depends_on: list[Name] = Field(default_factory=list)
     optional: bool = False
     start_seconds: Positive = 60.0
+    grace: Duration = 0.0
     settings: dict[Line, Json] = Field(default_factory=dict)
 
 
@@ -242,6 +243,7 @@ def service(
         fallback,
         shape.watch.interval or pace.interval,
         shape.watch.timeout or pace.timeout,
+        shape.grace,
     )
 
 

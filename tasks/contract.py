@@ -21,6 +21,8 @@ from nacl.signing import SigningKey, VerifyKey
 
 WIRE_VERSION = 1
 
+BEAT_SECONDS = 5.0  #: how often an agent lets itself be heard
+
 #: A value that survives JSON unchanged: str, int, float, bool, None, list or dict.
 Json = Any
 
@@ -59,13 +61,14 @@ class WireError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Message:
+class Message:
     """A signed JSON message. The signature covers every other field, sorted."""
 
     signature: str = field(default="", kw_only=True)
 
     def canonical(self) -> bytes:
-        body = asdict(self)
+        # Not `asdict`, whose deep copies would cost more than the signature.
+        body = {each.name: getattr(self, each.name) for each in fields(self)}
         del body["signature"]
         body["kind"] = type(self).__name__
         return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
@@ -117,12 +120,13 @@ _WIRE_TYPES: dict[str, tuple[type, ...]] = {
     "Mapping[str, Json]": (dict,),
     "Mapping[str, float]": (dict,),
     "tuple[str, ...]": (list,),
+    "Sequence[Mapping[str, Json]]": (list,),
     "Kind": (str,),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class WorkOrder(_Message):
+class WorkOrder(Message):
     """One step, ordered from one machine's agent. Times are Unix seconds, durations seconds."""
 
     incident: str
@@ -147,7 +151,7 @@ class WorkOrder(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class WorkReport(_Message):
+class WorkReport(Message):
     """What became of one order, said by the agent that has it."""
 
     order: str
@@ -174,7 +178,7 @@ class WorkReport(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class Progress(_Message):
+class Progress(Message):
     """A sign of life from a long step, for people only: no decision rests on it."""
 
     order: str
@@ -235,14 +239,14 @@ class Reading:
         return reading
 
 
-_M = TypeVar("_M", bound=_Message)
+_M = TypeVar("_M", bound=Message)
 
 
 def sign(message: _M, key: SigningKey) -> _M:
     return replace(message, signature=key.sign(message.canonical()).signature.hex())
 
 
-def is_signed_by(message: _Message, key: VerifyKey) -> bool:
+def is_signed_by(message: Message, key: VerifyKey) -> bool:
     try:
         key.verify(message.canonical(), bytes.fromhex(message.signature))
     except (BadSignatureError, ValueError):

@@ -48,6 +48,8 @@ class Service:
     fallback: Further | None = None
     interval_s: float = 5.0  #: between two looks of the watcher
     timeout_s: float = 3.0
+    #: How long a start that nobody ordered is left alone, at least; 0: as long as a start may take.
+    grace_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

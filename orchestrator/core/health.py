@@ -121,6 +121,10 @@ def judge(watch: Watch, before: Standing | None, reading: Reading) -> Standing:
     before = before or Standing(watch.name, since=reading.asked_at)
     if before.last and reading.asked_at < before.last.asked_at:
         return before
+    if reading.kind is Kind.UNKNOWN:
+        # The asking side is at fault, so nothing was learned of the service.
+        blind = replace(before, last=reading, good_in_row=0)
+        return _turned(blind, Health.UNKNOWN, reading.reason, reading.asked_at)
     over, critical = _over(watch.limits, reading)
     sample = Sample(reading.asked_at, reading.kind, over, critical)
     kept = max(watch.rule.of, watch.rule.slow + 2)
@@ -180,9 +184,8 @@ def as_of(watch: Watch, standing: Standing | None, now: float) -> Standing:
     """The standing as it may be believed now: without fresh readings it is unknown."""
     if standing is None or standing.last is None:
         return standing or Standing(watch.name)
-    bound = MISSED_INTERVALS * watch.interval_s + watch.timeout_s
-    age = now - standing.last.asked_at
-    if age <= bound:
+    age = _age(standing, now)
+    if age <= _patience(watch):
         return standing
     reason = f"no data for {age:.0f} s from {watch.vantage}"
     if standing.health is not Health.UNKNOWN:
@@ -209,6 +212,13 @@ def without_data(
     return tuple(
         each.name
         for each in watches
-        if (now_is := as_of(each, standings.get(each.name), now)).health is Health.UNKNOWN
-        and now_is.last is not None
+        if (standing := standings.get(each.name)) and _age(standing, now) > _patience(each)
     )
+
+
+def _age(standing: Standing, now: float) -> float:
+    return now - standing.last.asked_at if standing.last else 0.0
+
+
+def _patience(watch: Watch) -> float:
+    return MISSED_INTERVALS * watch.interval_s + watch.timeout_s

@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from orchestrator.core.fleet import Fleet, Service
 from orchestrator.core.health import Health, Rule, Standing, Use, Watch, as_of, forgiven, is_bad
-from tasks.contract import Kind, Reading
+from tasks.contract import BEAT_SECONDS, Kind, Reading
 
 
 class Condition(StrEnum):
@@ -108,7 +108,6 @@ class Picture:
     own: Mapping[str, Standing]  #: what we need ourselves, by watch
 
 
-BEAT_SECONDS = 5.0  #: how often an agent is heard
 DEAD_AFTER = 3 * BEAT_SECONDS  #: an agent that was not heard for so long is silent
 
 
@@ -123,8 +122,7 @@ class _Eye:
             standing = as_of(watch, sight.standings.get(watch.name), now)
             if watch.service in sight.verified:
                 standing = forgiven(watch, standing, sight.verified[watch.service])
-            about = watch.service or watch.machine or watch.name
-            self.by.setdefault((watch.use, about), []).append(standing)
+            self.by.setdefault((watch.use, about(watch)), []).append(standing)
             if watch.use is Use.ANSWERS:
                 self.rules[watch.service] = watch.rule
 
@@ -141,6 +139,13 @@ class _Eye:
             return 0.0
         last = max(self.sight.beats.get(machine, float("-inf")), self.sight.hearing_since)
         return self.now - last
+
+
+def about(watch: Watch) -> str:
+    """What a watch is about. A machine may have the name of a service."""
+    if watch.service:
+        return watch.service
+    return f"machine {watch.machine}" if watch.machine else watch.name
 
 
 def look_at_fleet(fleet: Fleet, sight: Sight, now: float) -> Picture:
@@ -173,7 +178,7 @@ def _needs_first(fleet: Fleet) -> list[Service]:
 
 
 def _machine(eye: _Eye, name: str) -> MachineView:
-    power, load = eye.of(Use.POWER, name), eye.of(Use.LOAD, name)
+    power, load = (eye.of(use, f"machine {name}") for use in (Use.POWER, Use.LOAD))
     quiet = eye.silent_for(name)
     said = power.last if power is not None and power.health is not Health.UNKNOWN else None
     if said and power and said.kind is Kind.BAD and not eye.heard_since(name, said.asked_at):
@@ -286,7 +291,7 @@ def _hold(
     if kind is Kind.CHOSEN or (unit and unit.kind is Kind.CHOSEN):
         return "somebody chose that it must not run"
     if over:
-        return "it serves, and its numbers are over a limit; a restart does not cure that"
+        return "it serves, though not all of it is well; a restart does not cure that"
     start, grace = eye.sight.starts.get(service.name), eye.sight.grace_s.get(service.name, 0.0)
     alive = unit is not None and unit.kind in (Kind.GOOD, Kind.BUSY)
     if start and alive and not start.healthy and machine.condition is not Condition.OFF:

@@ -215,6 +215,7 @@ def _moving(incident: Incident) -> dict[str, Any]:
         "dead": codec.encode(codec.NOTES, incident.dead),
         "begun": codec.encode(codec.TIMES, incident.begun),
         "episode": incident.episode,
+        "held": incident.held,
         "informed": incident.informed,
         "acknowledged_by": incident.acknowledged_by,
     }
@@ -240,6 +241,7 @@ def _incident(row: Mapping[Any, Any], steps: tuple[StepRecord, ...]) -> Incident
         dead=codec.decode(codec.NOTES, row["dead"]),
         begun=codec.decode(codec.TIMES, row["begun"]),
         episode=row["episode"],
+        held=row["held"],
         informed=row["informed"],
         acknowledged_by=row["acknowledged_by"],
     )
