@@ -86,8 +86,7 @@ class SqlStore:
 
     def run_of_incident(self, incident: str) -> str | None:
         with transaction(self._reads) as connection:
-            run: str | None = connection.execute(_run_of(incident)).scalar()
-            return run
+            return _run_of(connection, incident)
 
     def save(self, decision: Decision, expected: int) -> bool:
         incident = decision.incident
@@ -115,9 +114,7 @@ class SqlStore:
 
     def runs(self, *, limit: int = 100) -> Sequence[Incident]:
         newest = sa.select(RUNS).order_by(RUNS.c.epoch.desc()).limit(limit)
-        with transaction(self._reads) as connection:
-            rows = connection.execute(newest).mappings().all()
-            return [_incident(row, _steps(connection, row["id"])) for row in rows]
+        return self._incidents(newest)
 
     def unfinished(self) -> Sequence[str]:
         going = [state.value for state in State if state not in ENDED]
@@ -127,6 +124,9 @@ class SqlStore:
 
     def not_closed(self) -> Sequence[Incident]:
         query = sa.select(RUNS).where(RUNS.c.state != State.CLOSED.value).order_by(RUNS.c.epoch)
+        return self._incidents(query)
+
+    def _incidents(self, query: sa.Select[Any]) -> Sequence[Incident]:
         with transaction(self._reads) as connection:
             rows = connection.execute(query).mappings().all()
             return [_incident(row, _steps(connection, row["id"])) for row in rows]
@@ -183,15 +183,16 @@ class SqlStore:
 
 
 def _demand_new(connection: sa.Connection, incident: Incident) -> None:
-    if run := connection.execute(_run_of(incident.id)).scalar():
+    if run := _run_of(connection, incident.id):
         raise ValueError(
             f"incident {incident.id} has run {run} already;"
             " a second would give its orders the same ids"
         )
 
 
-def _run_of(incident: str) -> sa.Select[Any]:
-    return sa.select(RUNS.c.id).where(RUNS.c.incident == incident)
+def _run_of(connection: sa.Connection, incident: str) -> str | None:
+    query = sa.select(RUNS.c.id).where(RUNS.c.incident == incident)
+    return connection.execute(query).scalar_one_or_none()
 
 
 def _load(connection: sa.Connection, run: str) -> Stored | None:
