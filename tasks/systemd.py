@@ -51,6 +51,7 @@ class Unit:
     active_for: float = 0.0  #: seconds in the present active state
     check: str | None = None  #: what its health check complains of; None when not asked
     barred: bool = False  #: it complains only of not being let in
+    unproven: bool = False  #: it gets ready, or nothing was learned: neither asks for a restart
 
     @property
     def state(self) -> str:
