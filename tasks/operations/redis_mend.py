@@ -34,7 +34,7 @@ _UNITS = {"B": 1 / 1024**2, "K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2
 class Arguments:
     unit: str
     data: str = ""  #: the folder with its data, where unit and configuration do not tell it
-    free_mb: int = 64  #: with less, its disk counts as full
+    free_mb: int = 32  #: with less, its disk counts as full
 
 
 @dataclass(frozen=True, slots=True)
