@@ -92,5 +92,7 @@ restart = Operation(
     act,
     judge,
     seconds=120,
+    ends="unit",
+    returns=True,
     look_before=look_before,
 )
