@@ -36,7 +36,6 @@ from orchestrator.core.policy import (
     Forbidden,
     Rules,
     Wait,
-    Window,
     machines_of,
     may_start,
 )
@@ -198,7 +197,7 @@ class Overseer:
         """Rule on every incident that waits, one after the other: each sees what the last did."""
         working = {m: i.run for i in incidents if i.state in WORKING for m in machines_of(i)}
         begun = self._begun(incidents)
-        windows = self._windows()
+        windows = tuple(self.coordinator.store.windows.current(now))
         dead = tuple(
             name
             for name, each in picture.machines.items()
@@ -232,6 +231,3 @@ class Overseer:
             if each.failure is not None
             for at in each.begun
         ]
-
-    def _windows(self) -> tuple[Window, ...]:
-        return ()

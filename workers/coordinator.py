@@ -83,10 +83,12 @@ def _serve() -> int:
     def ready() -> list[str]:
         return [] if publisher.listening() else ["the broker cannot be reached"]
 
-    web = _web(settings, make_web(coordinator, configuration, tokens, ready=ready))
+    watching = Watching(app, keys.coordinator, coordinator, configuration)
+    picture = watching.overseer.picture
+    pages = make_web(coordinator, configuration, tokens, ready=ready, picture=picture)
+    web = _web(settings, pages)
     web_thread = threading.Thread(target=web.run, name="web", daemon=True)
     web_thread.start()
-    watching = Watching(app, keys.coordinator, coordinator, configuration)
     watching.start()
     tickers = [Ticker(coordinator.tick), Ticker(watching.tick)]
     for each in tickers:

@@ -14,7 +14,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -106,9 +106,15 @@ def _differences(lab: Lab) -> dict[str, dict[str, Json]]:
 class Theatre:
     """A lab with AutoBot DR running beside it, and the operator's command line."""
 
-    def __init__(self, lab: Lab, home: Path) -> None:
+    def __init__(
+        self,
+        lab: Lab,
+        home: Path,
+        fleet: dict[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.lab, self.home = lab, home
-        self.environment = {**os.environ, **stage(lab, home)}
+        self.environment = {**os.environ, **stage(lab, home, fleet), **(environment or {})}
 
     def autobot(self, *words: str) -> int:
         """Run a command of AutoBot DR as the operator would, where the fleet can be reached."""

@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from orchestrator.core.fleet import Fleet, Service
 from orchestrator.core.health import Health, Rule, Standing, Use, Watch, as_of, forgiven, is_bad
-from tasks.contract import BEAT_SECONDS, Kind
+from tasks.contract import BEAT_SECONDS, Kind, Reading
 
 
 class Condition(StrEnum):
@@ -79,6 +79,7 @@ class ServiceView:
     over_limit: bool = False  #: ill only by its numbers, which no restart cures
     critical: bool = True
     fallback: str = ""
+    last: Reading | None = None  #: the newest answer to the check that decides
 
     @property
     def ill(self) -> bool:
@@ -94,6 +95,7 @@ class MachineView:
     reason: str
     since: float = 0.0
     load: Standing | None = None
+    heard_at: float | None = None  #: when its agent was last heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,10 @@ def about(watch: Watch) -> str:
 def look_at_fleet(fleet: Fleet, sight: Sight, now: float) -> Picture:
     """Every machine and service, each with what it is a consequence of."""
     eye = _Eye(fleet, sight, now)
-    machines = {name: _machine(eye, name) for name in fleet.machines}
+    machines = {
+        name: replace(_machine(eye, name), heard_at=sight.beats.get(name))
+        for name in fleet.machines
+    }
     services: dict[str, ServiceView] = {}
     for service in _needs_first(fleet):
         view = _service(eye, service, machines[service.machine])
@@ -220,6 +225,7 @@ def _service(eye: _Eye, service: Service, machine: MachineView) -> ServiceView:
         over_limit=over,
         critical=_critical(eye, service, answers) if over else True,
         fallback=_fallback(eye, service),
+        last=answers.last,
     )
 
 

@@ -22,6 +22,7 @@ from orchestrator.core.incident import ENDED, Decision, Incident, State
 from orchestrator.core.steps import StepRecord
 from orchestrator.ports import PendingEffect, Stored
 from orchestrator.store import codec
+from orchestrator.store.notebook import SqlNotebook
 from orchestrator.store.sqlcalls import SqlCalls
 from orchestrator.store.starts import SqlStarts
 from orchestrator.store.tables import (
@@ -35,6 +36,7 @@ from orchestrator.store.tables import (
     TIMELINE,
 )
 from orchestrator.store.transaction import transaction
+from orchestrator.store.windows import SqlWindows
 from tasks.contract import Outcome, WorkReport
 
 Row = Mapping[str, Any]
@@ -45,11 +47,11 @@ class SqlStore:
 
     def __init__(self, reads: sa.Engine, writes: sa.Engine) -> None:
         self._reads, self._writes = reads, writes
-        self.calls = SqlCalls(reads, writes)
+        self.calls, self.starts = SqlCalls(reads, writes), SqlStarts(reads, writes)
+        self.windows, self.notebook = SqlWindows(reads, writes), SqlNotebook(reads, writes)
         insert = postgresql.insert if writes.dialect.name == "postgresql" else sqlite.insert
         self._add_key = insert(KEYS).on_conflict_do_nothing()
         self._add_report = insert(REPORTS).on_conflict_do_nothing()
-        self.starts = SqlStarts(reads, writes)
 
     def open(self, incident: Incident) -> Stored:
         with transaction(self._writes) as connection:
@@ -81,6 +83,11 @@ class SqlStore:
     def load(self, run: str) -> Stored | None:
         with transaction(self._reads) as connection:
             return _load(connection, run)
+
+    def run_of_incident(self, incident: str) -> str | None:
+        with transaction(self._reads) as connection:
+            run: str | None = connection.execute(_run_of(incident)).scalar()
+            return run
 
     def save(self, decision: Decision, expected: int) -> bool:
         incident = decision.incident
@@ -176,12 +183,15 @@ class SqlStore:
 
 
 def _demand_new(connection: sa.Connection, incident: Incident) -> None:
-    query = sa.select(RUNS.c.id).where(RUNS.c.incident == incident.id)
-    if run := connection.execute(query).scalar():
+    if run := connection.execute(_run_of(incident.id)).scalar():
         raise ValueError(
             f"incident {incident.id} has run {run} already;"
             " a second would give its orders the same ids"
         )
+
+
+def _run_of(incident: str) -> sa.Select[Any]:
+    return sa.select(RUNS.c.id).where(RUNS.c.incident == incident)
 
 
 def _load(connection: sa.Connection, run: str) -> Stored | None:
