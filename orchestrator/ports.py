@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from orchestrator.core.events import Effect, Entry, Publish
+from orchestrator.core.events import CallHuman, Effect, Entry, Inform, Publish, StopCalls
 from orchestrator.core.incident import Decision, Incident
 from orchestrator.notebook import Notebook
 from orchestrator.notify.book import CallBook
@@ -60,13 +60,13 @@ class Store(Protocol):
     """
 
     @property
-    def calls(self) -> CallBook: ...
-
-    @property
     def windows(self) -> Windows: ...
 
     @property
     def notebook(self) -> Notebook: ...
+
+    @property
+    def calls(self) -> CallBook: ...
 
     @property
     def starts(self) -> Starts: ...
@@ -123,6 +123,14 @@ class Publisher(Protocol):
 
     def listening(self) -> bool:
         """Whether reports can come in now. Answers within seconds."""
+        ...
+
+
+class Caller(Protocol):
+    """Turns what a decision asks of people into calls that are due."""
+
+    def take(self, effect: CallHuman | Inform | StopCalls, incident: Incident, number: int) -> None:
+        """`number` is the effect's; the same one again changes nothing."""
         ...
 
 

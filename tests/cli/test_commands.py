@@ -49,10 +49,15 @@ def test_the_commands_are_those_of_the_faces() -> None:
     first = {path[0] for path in ALL}
     assert first == {
         *("init", "validate", "plan", "recover", "run", "status", "incident"),
-        *("up", "coordinator", "agent", "lab"),
+        *("maintenance", "up", "coordinator", "agent", "lab"),
     }
     runs = {path[1] for path in ALL if path[0] == "run"}
     assert runs == {"list", "show", "watch", "approve", "cancel", "resume"}
+    incidents = {path[1:] for path in ALL if path[0] == "incident"}
+    plain = ("list", "show", "ack", "note", "resolve", "close", "review")
+    later = ("add", "done", "list")
+    assert incidents == {*((each,) for each in plain), *(("follow-up", each) for each in later)}
+    assert {path[1] for path in ALL if path[0] == "maintenance"} == {"start", "stop", "list"}
 
 
 def test_init_writes_a_sound_home_and_never_overwrites(tmp_path: Path, offline: Run) -> None:
@@ -218,7 +223,7 @@ def test_runs_and_incidents_are_listed_and_shown(world: World, online: Run) -> N
     assert json.loads(online("run", "list", "--json").stdout)["runs"][0]["id"] == run.run
     incident = online("incident", "show", run.id)
     assert incident.returncode == 0, incident.stderr
-    assert "of app" in incident.stdout
+    assert "app, ordered by a person" in incident.stdout
     assert json.loads(online("incident", "list", "--json").stdout)["incidents"]
     assert json.loads(online("incident", "show", run.id, "--json").stdout)["run"] == run.run
 
