@@ -127,6 +127,7 @@ def write_durably(path: Path, text: str) -> None:
     """All of it or the old content, and on the disk when this returns."""
     temporary = path.with_name(f".{path.name}.new")
     with temporary.open("w") as file:
+        os.fchmod(file.fileno(), 0o600)
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -84,11 +84,11 @@ class Link:
             self.socket.sendall(b"".join(packed(words) for words in commands))
             while True:
                 chunk = self.socket.recv(CHUNK)
-                if not chunk:
+                if not chunk and len(replies(bytes(received))) < len(commands):
                     raise LinkFault(f"{self.server.name} closed the connection")
                 received += chunk
                 # Looked at only when nothing more waits, or a long answer is copied for each part.
-                if select.select([self.socket], [], [], 0)[0]:
+                if chunk and select.select([self.socket], [], [], 0)[0]:
                     continue
                 if len(answers := replies(bytes(received))) >= len(commands):
                     return answers

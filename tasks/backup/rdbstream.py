@@ -32,6 +32,7 @@ class Transfer:
             self._mark = announcement[len(b"$EOF:") :]
         elif announcement[:1] == b"$" and announcement[1:].isdigit():
             self.size = int(announcement[1:])
+            self.complete = not self.size
         else:
             raise NotADump(f"a dump was expected, and the server said {announcement[:80]!r}")
 
