@@ -22,6 +22,7 @@ from pathlib import Path
 
 from tasks.arguments import BadArguments, read_arguments
 from tasks.backup import manifest as manifests
+from tasks.backup.asking import module_lines
 from tasks.backup.history import sync_folder, write_durably
 from tasks.backup.link import Link, LinkFault, LinkRefused, Server
 from tasks.backup.manifest import Manifest
@@ -55,7 +56,7 @@ def take(settings: Settings) -> tuple[Path, Manifest]:
     try:
         into.mkdir(parents=True, exist_ok=True, mode=0o700)
         with Link(server) as link:
-            info, modules = _about(link)
+            info, modules, files = _about(link)
             full = open_stream(link)
             if not isinstance(full, Full):
                 raise NotTaken(f"{server.name} went on with a stream that was never begun")
@@ -77,6 +78,7 @@ def take(settings: Settings) -> tuple[Path, Manifest]:
             checksummed=written.checksummed,
             redis_version=info.get("redis_version", ""),
             modules=modules,
+            module_files=files,
             replid=full.replid,
             offset=full.offset,
             source_keys=_keys(info),
@@ -102,7 +104,7 @@ def sweep(into: Path) -> None:
         shutil.rmtree(leftover)
 
 
-def _about(link: Link) -> tuple[Mapping[str, str], tuple[str, ...]]:
+def _about(link: Link) -> tuple[Mapping[str, str], tuple[str, ...], tuple[str, ...]]:
     """What the source says of itself, as far as it may be asked."""
     said, listed = link.ask_all([("INFO",), ("MODULE", "LIST")])
     if isinstance(said, ErrorReply) and said.kind in ("NOAUTH", "LOADING"):
@@ -113,7 +115,7 @@ def _about(link: Link) -> tuple[Mapping[str, str], tuple[str, ...]]:
     for module in listed if isinstance(listed, list) else ():
         pairs = dict(zip(module[::2], module[1::2], strict=False))
         modules.append(f"{pairs.get(b'name', b'?').decode()} {pairs.get(b'ver', '?')}")
-    return info, tuple(modules)
+    return info, tuple(modules), module_lines(listed)
 
 
 def _keys(info: Mapping[str, str]) -> int:

@@ -54,6 +54,7 @@ class Evidence:
     sha256: str
     redis_version: str
     load_seconds: float
+    memory_bytes: int  #: that its data took there
     contents: Contents
 
 
@@ -70,7 +71,8 @@ class Manifest:
     rdb_version: int
     checksummed: bool  #: without, a damaged dump would load silently: only the SHA-256 tells
     redis_version: str = ""
-    modules: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()  #: each with its version
+    module_files: tuple[str, ...] = ()  #: and what it was loaded from, with its arguments
     replid: str = ""
     offset: int = -1
     source_keys: int = -1  #: just before, as the source said; -1 when it was not asked
@@ -78,6 +80,8 @@ class Manifest:
     state: State = State.TAKEN
     reason: str = ""
     verified_at: float | None = None
+    load_seconds: float = 0.0  #: when it was verified
+    memory_bytes: int = 0  #: the same
     contents: Contents | None = None
     version: int = field(default=VERSION, kw_only=True)
 
@@ -110,6 +114,7 @@ def from_json(text: str) -> Manifest:
                 **said,
                 "state": State(said["state"]),
                 "modules": tuple(said["modules"]),
+                "module_files": tuple(said["module_files"]),
                 "contents": contents and contents_from(contents),
             }
         )
@@ -197,6 +202,8 @@ def judged(manifest: Manifest, evidence: Evidence) -> Manifest:
         state=State.VERIFIED,
         reason="",
         verified_at=evidence.at,
+        load_seconds=evidence.load_seconds,
+        memory_bytes=evidence.memory_bytes,
         contents=manifest.contents or evidence.contents,
     )
 

@@ -50,8 +50,16 @@ def load(
         contents = scratch.contents(
             tuple(wanted.patterns) if wanted else patterns, tuple(wanted.samples) if wanted else ()
         )
-        version = scratch.info()["redis_version"]
-    return Evidence(host.now(), size, digest, version, scratch.load_seconds, contents)
+        info = scratch.info()
+    return Evidence(
+        host.now(),
+        size,
+        digest,
+        info["redis_version"],
+        scratch.load_seconds,
+        int(info["used_memory"]),
+        contents,
+    )
 
 
 def prove(

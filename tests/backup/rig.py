@@ -23,7 +23,11 @@ class Redis:
     def __init__(self, folder: Path, options: dict[str, str], binary: str = "redis-server") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.port = folder, free_port()
-        self.server = Server("127.0.0.1", self.port)
+        password = ""
+        if "requirepass" in options:
+            (folder / "password").write_text(options["requirepass"])
+            password = str(folder / "password")
+        self.server = Server("127.0.0.1", self.port, password)
         given = {
             "port": str(self.port),
             "bind": "127.0.0.1",
