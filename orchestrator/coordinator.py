@@ -32,6 +32,7 @@ from orchestrator.core.events import (
     Resumed,
     Tick,
 )
+from orchestrator.core.failure import Failure
 from orchestrator.core.fleet import Fleet, Scenario
 from orchestrator.core.incident import Incident, State
 from orchestrator.core.plan import Plan
@@ -95,6 +96,25 @@ class Coordinator:
         self.store.open(incident)
         return self.apply(run, Begin())
 
+    def open_failure(self, failure: Failure) -> Incident:
+        """Write down what the watcher found. Whether anything is begun is ruled on afterwards."""
+        plan = self.protected.plans.get(failure.scenario) or Plan("", ())
+        run = str(uuid.uuid4())
+        log.warning("%s: %s", failure.cause, failure.reason)
+        incident = Incident(
+            id=f"inc-{run}",
+            run=run,
+            epoch=0,
+            scenario=plan.scenario,
+            reason=failure.reason,
+            plan=plan,
+            opened_at=self.now(),
+            failure=failure,
+        )
+        stored = self.store.open(incident)
+        self.store.add_entry(run, _first_entry(failure, incident.opened_at))
+        return stored.incident
+
     def apply(self, run: str, event: Event) -> Incident:
         """Decide on an event, save it, send what follows. IllegalMove if it does not fit."""
         for _ in range(MAX_RACES):
@@ -157,9 +177,19 @@ class Coordinator:
         for run in self.store.unfinished():
             stored = self.store.load(run)
             if stored is not None:
-                opened = stored.incident.state is State.OPEN
-                self.apply(run, Begin() if opened else Tick(self._listening_since))
+                self.apply(run, self._due(stored.incident))
         self.send_effects()
+
+    def _due(self, incident: Incident) -> Event:
+        """What a person ordered and a crash kept from beginning begins now."""
+        if incident.state is State.OPEN and incident.failure is None:
+            return Begin()
+        return Tick(self._listening_since)
+
+    @property
+    def listening_since(self) -> float | None:
+        """Since when orders and reports get through; None while they do not."""
+        return self._listening_since
 
     def hears(self) -> bool:
         """Whether orders and reports get through, as of the last second."""
@@ -188,3 +218,9 @@ class Coordinator:
                 elif isinstance(pending.effect, CallHuman):
                     log.warning("%s needs a person: %s", pending.run, pending.effect.reason)
                 self.store.effect_sent(pending.id)
+
+
+def _first_entry(failure: Failure, now: float) -> Entry:
+    seconds = now - failure.first_bad_at
+    text = f"{failure.services[0]} is {failure.health}, {failure.severity}: {failure.reason}"
+    return Entry(now, "watch", f"{text} (first seen {seconds:.1f} s ago)")

@@ -26,9 +26,11 @@ from orchestrator.fleetfile import (
     MachineShape,
     ServiceShape,
     build,
+    further_of,
 )
 from orchestrator.fleetfile import service as build_service
 from orchestrator.schema import faults_of, is_address
+from orchestrator.watchfile import FurtherShape
 from orchestrator.yamlfile import Document, Place
 from tasks.contract import Json
 from tasks.hypervisors import drivers
@@ -169,9 +171,28 @@ def _checks(parts: _Parts) -> Iterator[Fault]:
             check = build_service(name, each, on).check
             for message in catalog.probe_faults(check.probe, check.arguments):
                 yield parts.document.fault(place, f"{message}; see the probe {check.probe!r}")
+        for index, further in enumerate(each.checks):
+            yield from _further(parts, (*("services", name, "checks"), index), each, further)
+        if each.fallback:
+            yield from _further(parts, ("services", name, "fallback"), each, each.fallback)
         if each.port is None and "{port}" in json.dumps([each.check.arguments, each.settings]):
             message = "uses {port}, but the service has no `port`; give it one"
             yield parts.document.fault(("services", name), message)
+
+
+def _further(
+    parts: _Parts, place: Place, service: ServiceShape, shape: FurtherShape
+) -> Iterator[Fault]:
+    if shape.probe not in catalog.probe_names():
+        known = ", ".join(catalog.probe_names())
+        message = f"there is no probe {shape.probe!r} (known: {known})"
+        yield parts.document.fault((*place, "probe"), message)
+    elif on := parts.machines.get(service.machine):
+        asked = further_of(service, on, shape).check
+        for message in catalog.probe_faults(asked.probe, asked.arguments):
+            yield parts.document.fault(place, f"{message}; see the probe {asked.probe!r}")
+    if shape.vantage != COORDINATOR:
+        yield from parts.unknown("machines", "machine", shape.vantage, (*place, "from"))
 
 
 def _settings(parts: _Parts) -> Iterator[Fault]:

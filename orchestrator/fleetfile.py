@@ -16,9 +16,26 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
-from orchestrator import catalog
-from orchestrator.core.fleet import Check, Fleet, Machine, Objectives, Service
+from orchestrator.core.fleet import (
+    Fleet,
+    Further,
+    Machine,
+    Objectives,
+    Service,
+)
+from orchestrator.core.health import Rule
+from orchestrator.core.policy import Rules
 from orchestrator.schema import Duration, Line, Name, Port, Positive, Shape
+from orchestrator.watchfile import (
+    FurtherShape,
+    PaceShape,
+    RecoveryShape,
+    WatchShape,
+    check,
+    filled,
+    further,
+    rules,
+)
 from tasks.contract import Json
 
 #: The name under which the coordinator's own key is kept, so no machine may have it.
@@ -86,10 +103,14 @@ class ServiceShape(Shape):
     machine: Name
     unit: Line
     check: CheckShape
+    checks: list[FurtherShape] = Field(default_factory=list)
+    fallback: FurtherShape | None = None
+    watch: PaceShape = Field(default_factory=PaceShape)
     port: Port | None = None
     depends_on: list[Name] = Field(default_factory=list)
     optional: bool = False
     start_seconds: Positive = 60.0
+    grace: Duration = 0.0
     settings: dict[Line, Json] = Field(default_factory=dict)
 
 
@@ -128,6 +149,8 @@ class FleetShape(Shape):
     machines: dict[Name, MachineShape] = Field(min_length=1)
     services: dict[Name, ServiceShape] = Field(min_length=1)
     thresholds: ThresholdsShape = Field(default_factory=ThresholdsShape)
+    watch: WatchShape = Field(default_factory=WatchShape)
+    recovery: RecoveryShape = Field(default_factory=RecoveryShape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +190,15 @@ class Inventory:
     access: Mapping[str, Access]
     thresholds: tuple[Threshold, ...]
     roles: Mapping[str, str]  #: what each machine is for
+    rule: Rule  #: how many readings decide
+    rules: Rules  #: what may be done without a person
 
 
 def build(shape: FleetShape) -> Inventory:
     """The values of a file that was found without fault."""
     machines = {name: machine(name, each, shape) for name, each in shape.machines.items()}
     services = {
-        name: service(name, each, shape.machines[each.machine])
+        name: service(name, each, shape.machines[each.machine], shape.watch)
         for name, each in shape.services.items()
     }
     rto, rpo = shape.objectives.rto, shape.objectives.rpo
@@ -185,6 +210,8 @@ def build(shape: FleetShape) -> Inventory:
         {name: Access(each.user, each.key, each.port) for name, each in ssh.items()},
         tuple(_thresholds(shape.thresholds)),
         {name: each.role for name, each in shape.machines.items()},
+        Rule(shape.watch.bad, shape.watch.of, shape.watch.good),
+        rules(shape.recovery),
     )
 
 
@@ -196,39 +223,42 @@ def machine(name: str, shape: MachineShape, fleet: FleetShape) -> Machine:
     return Machine(name, shape.address, settings)
 
 
-def service(name: str, shape: ServiceShape, on: MachineShape) -> Service:
+def service(
+    name: str, shape: ServiceShape, on: MachineShape, pace: WatchShape | None = None
+) -> Service:
     """The service; its check takes by name, as a step does, what is not given in the check."""
-    around: dict[str, Json] = {"address": on.address}
-    if shape.port is not None:
-        around["port"] = shape.port
-    settings = _filled(shape.settings, around)
-    given = {**around, **settings}
-    wanted = catalog.probe_arguments(shape.check.probe)
-    arguments = {key: given[key] for key in wanted if key in given}
-    arguments |= _filled(shape.check.arguments, around)
+    around, given = _given(shape, on)
+    pace = pace or WatchShape()
+    fallback = further_of(shape, on, shape.fallback) if shape.fallback else None
     return Service(
         name,
         shape.machine,
         shape.unit,
-        Check(shape.check.probe, arguments),
+        check(shape.check.probe, shape.check.arguments, given, around),
         tuple(shape.depends_on),
         shape.optional,
         shape.start_seconds,
         {key: each for key, each in given.items() if key != "address"},
+        tuple(further_of(shape, on, each) for each in shape.checks),
+        fallback,
+        shape.watch.interval or pace.interval,
+        shape.watch.timeout or pace.timeout,
+        shape.grace,
     )
 
 
-def _filled(value: Json, around: Mapping[str, Json]) -> Json:
-    """The value with `{address}` and `{port}` filled in, wherever they stand in it."""
-    if isinstance(value, str):
-        for name, given in around.items():
-            value = value.replace(f"{{{name}}}", str(given))
-        return value
-    if isinstance(value, dict):
-        return {key: _filled(each, around) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_filled(each, around) for each in value]
-    return value
+def further_of(shape: ServiceShape, on: MachineShape, asked: FurtherShape) -> Further:
+    """A further check, with what is not given in it taken by name as for the first."""
+    around, given = _given(shape, on)
+    return further(asked, shape.machine, given, around)
+
+
+def _given(shape: ServiceShape, on: MachineShape) -> tuple[dict[str, Json], dict[str, Json]]:
+    """What stands around a service's check, and all that it may take by name."""
+    around: dict[str, Json] = {"address": on.address}
+    if shape.port is not None:
+        around["port"] = shape.port
+    return around, {**around, **filled(shape.settings, around)}
 
 
 def _thresholds(shape: ThresholdsShape) -> Iterator[Threshold]:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from orchestrator.core.events import Effect, Entry, Publish
 from orchestrator.core.incident import Decision, Incident
+from orchestrator.starts import Starts
 from tasks.contract import WorkReport
 
 
@@ -51,7 +52,12 @@ class Store(Protocol):
     - `timeline` gives the entries in the order in which they were saved;
     - what was answered as saved survives the death of the process (but for the twin's memory);
     - any implementation may be called from several threads at once.
+
+    What is kept beside the runs has ports of its own, on the same database.
     """
+
+    @property
+    def starts(self) -> Starts: ...
 
     def open(self, incident: Incident) -> Stored: ...
 
@@ -65,6 +71,10 @@ class Store(Protocol):
 
     def unfinished(self) -> Sequence[str]:
         """The ids of runs that are open, waiting or working."""
+        ...
+
+    def not_closed(self) -> Sequence[Incident]:
+        """Those that are not closed, in the order of their epochs."""
         ...
 
     def pending_effects(self) -> Sequence[PendingEffect]: ...

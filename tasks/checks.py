@@ -6,19 +6,25 @@ A check is a mapping: `probe` names one of tasks/probes, the rest are its argume
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from tasks.arguments import BadArguments, read_arguments
 from tasks.catalog import probes
-from tasks.contract import Json
+from tasks.contract import Json, Kind
 from tasks.host import Host
 from tasks.operation import take_reading
 
 
-def complaint(host: Host, check: Mapping[str, Json]) -> str:
-    """What the check complains of; nothing when the service is healthy."""
+@dataclass(frozen=True, slots=True)
+class Checked:
+    complaint: str  #: nothing when the service is healthy
+    barred: bool  #: it lives and does not let us in: no waiting and no restart mends that
+
+
+def take(host: Host, check: Mapping[str, Json]) -> Checked:
     probe, arguments = _taken_apart(check)
     reading = take_reading(host, probes()[probe], arguments, vantage="")
-    return "" if reading.healthy else reading.reason
+    return Checked("" if reading.healthy else reading.reason, reading.kind is Kind.BARRED)
 
 
 def fault(check: Mapping[str, Json]) -> str:

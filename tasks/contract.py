@@ -21,6 +21,8 @@ from nacl.signing import SigningKey, VerifyKey
 
 WIRE_VERSION = 1
 
+BEAT_SECONDS = 5.0  #: how often an agent lets itself be heard
+
 #: A value that survives JSON unchanged: str, int, float, bool, None, list or dict.
 Json = Any
 
@@ -40,18 +42,33 @@ class Outcome(StrEnum):
         return self in (Outcome.DONE, Outcome.UNCHANGED)
 
 
+class Kind(StrEnum):
+    """What a reading says of the service. Only bad, closed and silent may lead to a restart;
+    busy, barred, chosen and unknown never do (P4)."""
+
+    GOOD = "good"  #: answers as expected
+    BAD = "bad"  #: answered, but not as the service should
+    CLOSED = "closed"  #: the machine is up, and nothing listens there
+    SILENT = "silent"  #: no answer in time, or not reachable from this vantage
+    BUSY = "busy"  #: alive, and still loading or initialising
+    BARRED = "barred"  #: alive, and does not let us in
+    CHOSEN = "chosen"  #: somebody chose that it must not run
+    UNKNOWN = "unknown"  #: the asking side is at fault; nothing was learned of the service
+
+
 class WireError(ValueError):
     """The message is not one of ours, or of a version this end does not know."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Message:
+class Message:
     """A signed JSON message. The signature covers every other field, sorted."""
 
     signature: str = field(default="", kw_only=True)
 
     def canonical(self) -> bytes:
-        body = asdict(self)
+        # Not `asdict`, whose deep copies would cost more than the signature.
+        body = {each.name: getattr(self, each.name) for each in fields(self)}
         del body["signature"]
         body["kind"] = type(self).__name__
         return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
@@ -62,25 +79,29 @@ class _Message:
     @classmethod
     def from_wire(cls, message: Mapping[str, Json]) -> Self:
         """The message, or WireError naming the first thing that is wrong with it."""
-        if not isinstance(message, Mapping):
-            raise WireError(f"{cls.__name__}: not a mapping but {type(message).__name__}")
-        if message.get("version") != WIRE_VERSION:
+        if isinstance(message, Mapping) and message.get("version") != WIRE_VERSION:
             raise WireError(
                 f"{cls.__name__}: version {message.get('version')!r}, this end knows {WIRE_VERSION}"
             )
-        known = {each.name: each for each in fields(cls)}
-        if strange := sorted(set(message) - set(known)):
-            raise WireError(f"{cls.__name__}: unknown field {strange[0]!r}")
-        for name, each in known.items():
-            wanted = _WIRE_TYPES[str(each.type)]
-            if name not in message:
-                raise WireError(f"{cls.__name__}: field {name!r} is missing")
-            value = message[name]
-            if isinstance(value, bool) or not isinstance(value, wanted):
-                raise WireError(f"{cls.__name__}: field {name!r} has the wrong type")
-            if not _is_finite(value):
-                raise WireError(f"{cls.__name__}: field {name!r} holds NaN or Infinity")
+        _check_fields(cls, message)
         return cls(**message)
+
+
+def _check_fields(cls: type[Any], message: Mapping[str, Json]) -> None:
+    if not isinstance(message, Mapping):
+        raise WireError(f"{cls.__name__}: not a mapping but {type(message).__name__}")
+    known = {each.name: each for each in fields(cls)}
+    if strange := sorted(set(message) - set(known), key=str):
+        raise WireError(f"{cls.__name__}: unknown field {strange[0]!r}")
+    for name, each in known.items():
+        wanted = _WIRE_TYPES[str(each.type)]
+        if name not in message:
+            raise WireError(f"{cls.__name__}: field {name!r} is missing")
+        value = message[name]
+        if isinstance(value, bool) or not isinstance(value, wanted):
+            raise WireError(f"{cls.__name__}: field {name!r} has the wrong type")
+        if not _is_finite(value):
+            raise WireError(f"{cls.__name__}: field {name!r} holds NaN or Infinity")
 
 
 def _is_finite(value: Json) -> bool:
@@ -97,11 +118,15 @@ _WIRE_TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),
     "Mapping[str, Json]": (dict,),
+    "Mapping[str, float]": (dict,),
+    "tuple[str, ...]": (list,),
+    "Sequence[Mapping[str, Json]]": (list,),
+    "Kind": (str,),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class WorkOrder(_Message):
+class WorkOrder(Message):
     """One step, ordered from one machine's agent. Times are Unix seconds, durations seconds."""
 
     incident: str
@@ -126,7 +151,7 @@ class WorkOrder(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class WorkReport(_Message):
+class WorkReport(Message):
     """What became of one order, said by the agent that has it."""
 
     order: str
@@ -153,7 +178,7 @@ class WorkReport(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class Progress(_Message):
+class Progress(Message):
     """A sign of life from a long step, for people only: no decision rests on it."""
 
     order: str
@@ -171,7 +196,7 @@ class Reading:
 
     `complaints` is empty when the answer is what the check expects. `error` is set
     when there was no answer at all: then nothing is known of the service, only that
-    this vantage could not reach it.
+    this vantage could not reach it. `metrics` are the numbers that thresholds compare.
     """
 
     probe: str
@@ -181,6 +206,8 @@ class Reading:
     answer: Mapping[str, Json] = field(default_factory=dict)
     complaints: tuple[str, ...] = ()
     error: str = ""
+    kind: Kind = Kind.GOOD
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def healthy(self) -> bool:
@@ -190,15 +217,36 @@ class Reading:
     def reason(self) -> str:
         return self.error or "; ".join(self.complaints) or "answers as expected"
 
+    def to_wire(self) -> dict[str, Json]:
+        return asdict(self) | {"kind": self.kind.value, "complaints": list(self.complaints)}
 
-_M = TypeVar("_M", bound=_Message)
+    @classmethod
+    def from_wire(cls, message: Mapping[str, Json]) -> Self:
+        """The reading, or WireError naming the first thing that is wrong with it."""
+        _check_fields(cls, message)
+        if message["kind"] not in set(Kind):
+            raise WireError(f"Reading: kind {message['kind']!r} is not one of the eight")
+        if not all(isinstance(each, str) for each in message["complaints"]):
+            raise WireError("Reading: a complaint is not text")
+        if any(type(each) not in (int, float) for each in message["metrics"].values()):
+            raise WireError("Reading: a metric is not a number")
+        kind, complaints = Kind(message["kind"]), tuple(message["complaints"])
+        reading = cls(**{**message, "kind": kind, "complaints": complaints})
+        if reading.healthy != (kind is Kind.GOOD):
+            raise WireError(
+                f"Reading: kind {kind.value!r} contradicts its reason {reading.reason!r}"
+            )
+        return reading
+
+
+_M = TypeVar("_M", bound=Message)
 
 
 def sign(message: _M, key: SigningKey) -> _M:
     return replace(message, signature=key.sign(message.canonical()).signature.hex())
 
 
-def is_signed_by(message: _Message, key: VerifyKey) -> bool:
+def is_signed_by(message: Message, key: VerifyKey) -> bool:
     try:
         key.verify(message.canonical(), bytes.fromhex(message.signature))
     except (BadSignatureError, ValueError):

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from tasks.contract import Json
 from tasks.host import OUTPUT_LIMIT, HostFault, HttpReply, Ran
 from tasks.operation import ActFailed, Operation, read_arguments
+from tasks.trust import SYSTEM_CAS, Trust
 
 T = TypeVar("T")
 
@@ -32,14 +33,21 @@ def said_write(path: str, content: bytes) -> str:
     return f"write {path} ({len(content)} bytes)"
 
 
-def said_http(method: str, url: str, body: bytes) -> str:
-    return f"{method} {url} {body.decode(errors='replace')}".rstrip()
+def said_http(method: str, url: str, body: bytes, trust: Trust = SYSTEM_CAS) -> str:
+    return f"{method} {url}{_said_trust(trust)} {body.decode(errors='replace')}".rstrip()
 
 
-def said_tcp(address: str, port: int, send: bytes) -> str:
+def said_tcp(address: str, port: int, send: bytes, trust: Trust | None = None) -> str:
     # Words on one line: a RESP command is easier read without its lengths and line ends.
     words = (word for word in send.decode(errors="replace").split() if word[:1] not in ("*", "$"))
-    return " ".join((f"tcp {address}:{port}", *words))
+    secure = "" if trust is None else f" over TLS{_said_trust(trust)}"
+    return " ".join((f"tcp {address}:{port}{secure}", *words))
+
+
+def _said_trust(trust: Trust) -> str:
+    given = ("own CA" if trust.ca_pem else "", trust.pin_sha256 and f"pin {trust.pin_sha256[:8]}")
+    said = ", ".join(each for each in given if each)
+    return f" ({said})" if said else ""
 
 
 class Deviation(AssertionError):
@@ -95,8 +103,9 @@ class FakeHost:
         seconds: float,
         body: bytes = b"",
         on_line: Callable[[bytes], None] | None = None,
+        trust: Trust = SYSTEM_CAS,
     ) -> HttpReply:
-        answer = self._answer(said_http(method, url, body), HttpReply)
+        answer = self._answer(said_http(method, url, body, trust), HttpReply)
         if on_line:
             for line in answer.body.splitlines(keepends=True):
                 on_line(line)
@@ -110,8 +119,9 @@ class FakeHost:
         seconds: float,
         send: bytes = b"",
         complete: Callable[[bytes], bool] = lambda _: True,
+        trust: Trust | None = None,
     ) -> bytes:
-        return self._answer(said_tcp(address, port, send), bytes)
+        return self._answer(said_tcp(address, port, send, trust), bytes)
 
     def now(self) -> float:
         return self._now
@@ -170,8 +180,9 @@ class DryRunHost:
         seconds: float,
         body: bytes = b"",
         on_line: Callable[[bytes], None] | None = None,
+        trust: Trust = SYSTEM_CAS,
     ) -> HttpReply:
-        self.asked.append(said_http(method, url, body))
+        self.asked.append(said_http(method, url, body, trust))
         return HttpReply(200, b"{}")
 
     def tcp(
@@ -182,8 +193,9 @@ class DryRunHost:
         seconds: float,
         send: bytes = b"",
         complete: Callable[[bytes], bool] = lambda _: True,
+        trust: Trust | None = None,
     ) -> bytes:
-        self.asked.append(said_tcp(address, port, send))
+        self.asked.append(said_tcp(address, port, send, trust))
         return b""
 
     def now(self) -> float:

@@ -28,7 +28,9 @@ from tasks.exchange import OUTPUT_LIMIT as OUTPUT_LIMIT
 from tasks.exchange import HostFault as HostFault
 from tasks.exchange import HttpReply as HttpReply
 from tasks.exchange import NobodyListens as NobodyListens
+from tasks.exchange import NotAsked as NotAsked
 from tasks.exchange import dial, http_exchange, tcp_exchange
+from tasks.trust import SYSTEM_CAS, Trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Host(Protocol):
     - `http` and `tcp` ask *from this machine*; no answer raises HostFault, any answer is a value;
     - HostFault is raised for what could not be asked, never for an answer that is unwelcome;
       its kind NobodyListens where the port is known to be closed on a machine that is up;
+    - a certificate that `trust` does not cover is a HostFault, and nothing was sent to it;
     - `now` and `sleep` are this host's clock, so that a test's clock can stand in.
     """
 
@@ -82,6 +85,7 @@ class Host(Protocol):
         seconds: float,
         body: bytes = b"",
         on_line: Callable[[bytes], None] | None = None,
+        trust: Trust = SYSTEM_CAS,
     ) -> HttpReply: ...
 
     def tcp(
@@ -92,6 +96,7 @@ class Host(Protocol):
         seconds: float,
         send: bytes = b"",
         complete: Callable[[bytes], bool] = lambda _: True,
+        trust: Trust | None = None,
     ) -> bytes: ...
 
     def now(self) -> float: ...
@@ -167,8 +172,11 @@ class LocalHost:
         seconds: float,
         body: bytes = b"",
         on_line: Callable[[bytes], None] | None = None,
+        trust: Trust = SYSTEM_CAS,
     ) -> HttpReply:
-        return http_exchange(dial, method, url, seconds=seconds, body=body, on_line=on_line)
+        return http_exchange(
+            dial, method, url, seconds=seconds, body=body, on_line=on_line, trust=trust
+        )
 
     def tcp(
         self,
@@ -178,8 +186,11 @@ class LocalHost:
         seconds: float,
         send: bytes = b"",
         complete: Callable[[bytes], bool] = lambda _: True,
+        trust: Trust | None = None,
     ) -> bytes:
-        return tcp_exchange(dial, address, port, seconds=seconds, send=send, complete=complete)
+        return tcp_exchange(
+            dial, address, port, seconds=seconds, send=send, complete=complete, trust=trust
+        )
 
     def now(self) -> float:
         return time.time()

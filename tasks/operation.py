@@ -1,7 +1,7 @@
 """What an operation is, and the one way to carry it out: look, act, look again.
 
-What lives here: the shape of an operation and of a probe, reading their arguments, and the
-engine. What must not: any particular service. An operation is four small functions:
+What lives here: the shape of an operation, reading its arguments, and the engine. What must
+not: any particular service. An operation is four small functions:
 
 - `look(host, arguments)` reads the target; what it returns is plain and goes to the journal;
 - `decide(arguments, seen)` says whether to act, leave alone or refuse, and why; pure;
@@ -22,7 +22,12 @@ from typing import Any, Generic, TypeVar
 # Re-exported: whoever carries out an operation also reads its arguments.
 from tasks.arguments import BadArguments as BadArguments
 from tasks.arguments import read_arguments as read_arguments
-from tasks.contract import Json, Outcome, Reading
+
+# Re-exported: a probe is asked beside the operations.
+from tasks.asking import Probe as Probe
+from tasks.asking import reading_of as reading_of
+from tasks.asking import take_reading as take_reading
+from tasks.contract import Json, Outcome
 from tasks.host import Host, HostFault
 
 #: Between two looks while a post-condition is awaited, in seconds: at first and at most.
@@ -106,17 +111,6 @@ class Operation(Generic[A, S]):
     #: What a plan shows instead of a dry run, where the commands depend on what is found.
     in_plan: Callable[[A], tuple[str, ...]] | None = None
     from_control: bool = False  #: runs at the control machine's agent: the target may be off
-
-
-@dataclass(frozen=True, slots=True)
-class Probe(Generic[A]):
-    """A question to a service. `judge` gives complaints; none means healthy."""
-
-    name: str
-    summary: str
-    arguments: type[A]
-    ask: Callable[[Host, A], Mapping[str, Json]]
-    judge: Callable[[A, Mapping[str, Json]], tuple[str, ...]]
 
 
 def only_look(
@@ -242,18 +236,3 @@ def _await(
             return Result(outcome, reason, finding.detail)
         host.sleep(pause)
         pause = min(pause * 1.5, LONGEST_PAUSE)
-
-
-def take_reading(
-    host: Host, probe: Probe[Any], arguments: Mapping[str, Json], *, vantage: str
-) -> Reading:
-    """Ask once. No answer is a reading too, with `error` set."""
-    bound = read_arguments(probe.arguments, arguments)
-    asked_at = host.now()
-    try:
-        answer = probe.ask(host, bound)
-    except HostFault as fault:
-        return Reading(probe.name, vantage, asked_at, host.now() - asked_at, error=str(fault))
-    return Reading(
-        probe.name, vantage, asked_at, host.now() - asked_at, answer, probe.judge(bound, answer)
-    )

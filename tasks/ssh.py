@@ -20,6 +20,7 @@ from fabric import Config, Connection
 
 from tasks.exchange import http_exchange, tcp_exchange
 from tasks.host import OUTPUT_LIMIT, HostFault, HttpReply, Ran
+from tasks.trust import SYSTEM_CAS, Trust
 
 #: For connecting and logging in, and for what the way to the machine adds to a deadline.
 CONNECT_SECONDS, WAY_SECONDS = 10.0, 5.0
@@ -146,8 +147,11 @@ class SshHost:
         seconds: float,
         body: bytes = b"",
         on_line: Callable[[bytes], None] | None = None,
+        trust: Trust = SYSTEM_CAS,
     ) -> HttpReply:
-        return http_exchange(self._dial, method, url, seconds=seconds, body=body, on_line=on_line)
+        return http_exchange(
+            self._dial, method, url, seconds=seconds, body=body, on_line=on_line, trust=trust
+        )
 
     def tcp(
         self,
@@ -157,9 +161,10 @@ class SshHost:
         seconds: float,
         send: bytes = b"",
         complete: Callable[[bytes], bool] = lambda _: True,
+        trust: Trust | None = None,
     ) -> bytes:
         return tcp_exchange(
-            self._dial, address, port, seconds=seconds, send=send, complete=complete
+            self._dial, address, port, seconds=seconds, send=send, complete=complete, trust=trust
         )
 
     def now(self) -> float:

@@ -50,6 +50,7 @@ class Unit:
     tried_at: float  #: when systemd last began to start it, in seconds of uptime
     active_for: float = 0.0  #: seconds in the present active state
     check: str | None = None  #: what its health check complains of; None when not asked
+    barred: bool = False  #: it complains only of not being let in
 
     @property
     def state(self) -> str:
@@ -142,6 +143,8 @@ def not_up(name: str, unit: Unit) -> Unmet | None:
             f"{name} is up for {unit.active_for:.1f} s, which without a health check counts "
             f"from {ALIVE_AFTER:.0f} s"
         )
+    if unit.barred:
+        return Unmet(f"{name} is {unit.state} and no restart helps: {unit.check}", final=True)
     if unit.check:
         return Unmet(f"{name} is {unit.state}, but its check complains: {unit.check}")
     return None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-from tasks.contract import Json
+from tasks.contract import Json, Kind
 from tasks.host import Host
 from tasks.operation import (
     Act,
@@ -33,11 +33,12 @@ class Asked:
     answer: Mapping[str, Json]
     complaints: tuple[str, ...]
     error: str
+    barred: bool = False  #: it lives and does not let us in: no waiting mends that
 
 
 def ask(host: Host, probe: Probe[Any], arguments: Mapping[str, Json]) -> Asked:
     reading = take_reading(host, probe, arguments, vantage="")
-    return Asked(reading.answer, reading.complaints, reading.error)
+    return Asked(reading.answer, reading.complaints, reading.error, reading.kind is Kind.BARRED)
 
 
 def go_on(_arguments: object, _seen: Asked) -> Act | Leave | Refuse:
@@ -61,7 +62,7 @@ def verify(
 
     def judge(wanted: A, now: Asked) -> Met | Unmet:
         if now.error or now.complaints:
-            return Unmet(now.error or "; ".join(now.complaints))
+            return Unmet(now.error or "; ".join(now.complaints), final=now.barred)
         return Met(met(wanted, now.answer))
 
     return only_look(

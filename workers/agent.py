@@ -30,9 +30,13 @@ from celery.signals import worker_process_init, worker_ready
 from tasks import catalog
 from tasks.contract import Json, Outcome, Progress, WorkReport, private_key, public_key
 from tasks.host import LocalHost
+from tasks.watching import Beat
 from workers.broker import COORDINATOR_QUEUE, host_queue, make_app, take_back_patiently
 from workers.executor import Executor, Identity
 from workers.journal import Journal
+from workers.sentry import Sentry
+from workers.voice import BEAT_EVENT, Voice
+from workers.watchlist import take_list
 
 log = logging.getLogger("autobot_dr.agent")
 
@@ -129,6 +133,11 @@ def build(identity: Identity, broker_url: str, *, concurrency: int = 1) -> Celer
             after_return=tell_outcome,
         )
 
+    @app.task(name="agent.watch", shared=False, ignore_result=True, send_events=False)
+    def watch(watch_list: Mapping[str, Json]) -> None:
+        if reason := take_list(identity, watch_list):
+            log.warning("a watch list is refused, %s", reason)
+
     @worker_process_init.connect(weak=False)
     def _warm_up(**_: Any) -> None:
         """Open the journal before the first order needs it."""
@@ -161,6 +170,16 @@ def send_what_waits(app: Celery, identity: Identity) -> None:
     journal.close()
 
 
+def make_sentry(app: Celery, identity: Identity) -> Sentry:
+    # Under the worker's own name, so that Flower counts no second worker.
+    voice = Voice(app, f"agent@{identity.machine}")
+
+    def say(beat: Beat) -> None:
+        voice.say(BEAT_EVENT, beat=beat.to_wire())
+
+    return Sentry(identity, LocalHost(), catalog.probes(), say)
+
+
 def main() -> int:
     # Systemd and the hypervisor want root; Celery's advice is for workers that unpickle.
     warnings.simplefilter("ignore", SecurityWarning)
@@ -183,8 +202,12 @@ def main() -> int:
         log.info("took back %d orders that were begun before a crash", count)
     send_what_waits(app, identity)
 
+    sentry = make_sentry(app, identity)
+
     @worker_ready.connect(weak=False)
     def _ready(**_: Any) -> None:
+        # Only now, when the pool's processes are there: they must not be forked beside threads.
+        sentry.start()
         _notify_systemd("READY=1")
 
     # What is imported by now is never collected: it stays shared with the pool's processes.

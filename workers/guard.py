@@ -3,6 +3,8 @@
 The rule (P2): an order is obeyed only by the agent it names, if the coordinator signed every
 part of it, if it came under the name of its own operation, if it is not late, and if no run
 with a higher epoch has commanded that machine. Each refusal says which of these it was.
+A watch list commands nothing that changes a machine; it must be signed, for this agent, and
+not older than the one that the agent holds.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from nacl.signing import VerifyKey
 
 from tasks.contract import WorkOrder, is_signed_by
+from tasks.watching import WatchList
 
 
 def refusal(
@@ -26,4 +29,18 @@ def refusal(
         return f"stale: epoch {order.epoch}, but {order.machine} has obeyed epoch {epoch}"
     if now > order.not_after:
         return f"late: it was to begin {now - order.not_after:.0f} s ago"
+    return None
+
+
+def list_refusal(
+    watch_list: WatchList, *, agent: str, coordinator: VerifyKey, held: WatchList | None
+) -> str | None:
+    """Why this agent must not take the watch list, or None. `held` is the one that it has."""
+    if not is_signed_by(watch_list, coordinator):
+        return "forged: the signature is not the coordinator's"
+    if watch_list.agent != agent:
+        return f"foreign: it is for the agent of {watch_list.agent}, this is {agent}"
+    if held and watch_list.issued_at < held.issued_at:
+        later = held.issued_at - watch_list.issued_at
+        return f"stale: this agent holds one that was issued {later:.0f} s later"
     return None

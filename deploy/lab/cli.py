@@ -17,7 +17,7 @@ import click
 
 from deploy.lab import LabFault
 from deploy.lab import lab as labs
-from deploy.lab.faults import Kind
+from deploy.lab.kinds import Kind
 from deploy.lab.rootfs import CannotBuild
 
 FAULT = 1  #: the exit code of a fault (FACES.md)
@@ -84,12 +84,14 @@ def status(home: Path | None, as_json: bool) -> None:
 @lab.command("break")
 @click.argument("kind", type=click.Choice([each.value for each in Kind]))
 @click.argument("target", default="")
+@click.option("--seconds", type=float, help="How long, for a fault that has a length.")
 @home_option
 @json_option
 @_explained
-def break_(kind: str, target: str, home: Path | None, as_json: bool) -> None:
-    """Break TARGET: a machine, a unit, or machine/unit; none for everything-down."""
-    _faults("broken", labs.find(home).break_(kind, target), as_json)
+def break_(kind: str, target: str, seconds: float | None, home: Path | None, as_json: bool) -> None:
+    """Break TARGET: machines (a,b), a unit, or machine/unit; none for everything-down and
+    coordinator-cut."""
+    _faults("broken", labs.find(home).break_(kind, target, seconds=seconds), as_json)
 
 
 @lab.command()

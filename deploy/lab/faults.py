@@ -1,56 +1,51 @@
 """Breaking a lab on purpose, and mending it.
 
-What lives here: the kinds of fault, in terms of the Lab port. What must not: how a driver
-does it. Every fault is written down in the home before it is made, so that another process,
-or the next one after a crash, can mend it. Mending is repeatable.
+What lives here: what is broken, where, and in which order it is mended, in terms of the Lab
+port. What must not: how a driver does it. Every fault is written down in the home before it
+is made, so that another process, or the next one after a crash, can mend it. Mending is
+repeatable.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from deploy.lab import LabFault
-from tasks.host import Ran
+from deploy.lab import LabFault, drop_ins, redis_faults, unit_faults
+from deploy.lab.kinds import (
+    COORDINATOR,
+    ON_MACHINES,
+    ONLY_ON,
+    REPLACE_COMMAND,
+    SECONDS,
+    Fault,
+    Kind,
+)
+from deploy.lab.unit_faults import Act
 
 if TYPE_CHECKING:
     from deploy.lab.lab import Lab
 
-
-class Kind(StrEnum):
-    """How a machine or a service can be broken."""
-
-    SERVICE_CRASH = "service-crash"  #: its processes are killed, and it stays down
-    SERVICE_HANG = "service-hang"  #: its processes live and do nothing more
-    SERVICE_STOP = "service-stop"  #: stopped in order, as by a person
-    MACHINE_OFF = "machine-off"  #: power loss
-    NETWORK_CUT = "network-cut"  #: the cable is out; the machine goes on by itself
-    EVERYTHING_DOWN = "everything-down"  #: power loss of all machines at once
+#: How to make and how to undo a fault of a service; both on a machine that is on.
+SERVICES: Mapping[str, tuple[Act, Act]] = {**unit_faults.WAYS, **redis_faults.WAYS}
 
 
-ON_SERVICES = (Kind.SERVICE_CRASH, Kind.SERVICE_HANG, Kind.SERVICE_STOP)
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing that is broken. `unit` is empty for a fault of the whole machine."""
-
-    kind: str
-    machine: str
-    unit: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.machine}" + (f"/{self.unit}" if self.unit else "")
-
-
-def break_(lab: Lab, kind: str, target: str = "") -> list[Fault]:
-    """Break `target`: a machine, a unit that only one machine has, or machine/unit."""
+def break_(lab: Lab, kind: str, target: str = "", seconds: float | None = None) -> list[Fault]:
+    """Break `target`: machines (a,b), a unit that only one machine has, or machine/unit."""
     if kind not in set(Kind):
         raise LabFault(f"{kind!r} is no kind of fault (known: {', '.join(Kind)})")
-    faults = _faults(lab, Kind(kind), target)
-    _write(lab, [*(each for each in known(lab) if each not in faults), *faults])
+    if reason := lab.cannot.get(Kind(kind)):
+        raise LabFault(f"{kind} cannot be made in the {lab.driver} lab: {reason}")
+    if seconds is not None and kind not in SECONDS:
+        raise LabFault(f"{kind} has no length; only {', '.join(SECONDS)} have")
+    faults = _faults(lab, Kind(kind), target, seconds)
+    before = known(lab)
+    for fault in faults:
+        _refuse_second_command(fault, before)
+    places = {each.place for each in faults}
+    _write(lab, [*(each for each in before if each.place not in places), *faults])
     if kind == Kind.EVERYTHING_DOWN:
         lab.power_all("kill")
         return faults
@@ -66,16 +61,19 @@ def mend(lab: Lab, target: str = "") -> list[Fault]:
         for each in known(lab)
         if target in ("", each.machine, each.unit, f"{each.machine}/{each.unit}")
     ]
+    for fault in faults:
+        if fault.unit:
+            drop_ins.take(lab, fault.machine, fault.unit, fault.kind)
     off = {each.machine: each for each in faults if each.kind == Kind.MACHINE_OFF}
     if off:
         lab.power_all("start", list(off))
     for fault in faults:
-        if fault.kind == Kind.NETWORK_CUT:
-            lab.join(fault.machine)
+        _join(lab, fault)
     for fault in faults:
         if fault.unit and lab.power_of(fault.machine) == "running":
             lab.wait_booted([fault.machine])
-            _undo(lab, fault)
+            drop_ins.reload(lab, fault.machine)
+            SERVICES[fault.kind][1](lab, fault)
     _write(lab, [each for each in known(lab) if each not in faults])
     return faults
 
@@ -94,14 +92,21 @@ def _write(lab: Lab, faults: list[Fault]) -> None:
     aside.replace(lab.home / "faults.json")
 
 
-def _faults(lab: Lab, kind: Kind, target: str) -> list[Fault]:
+def _faults(lab: Lab, kind: Kind, target: str, seconds: float | None) -> list[Fault]:
     if kind == Kind.EVERYTHING_DOWN:
         return [Fault(Kind.MACHINE_OFF, name) for name in lab.machines]
-    if kind in ON_SERVICES:
-        return [Fault(kind, *_unit(lab, target))]
-    if target not in lab.machines:
-        raise LabFault(f"{target!r} is no machine of this lab ({', '.join(lab.machines)})")
-    return [Fault(kind, target)]
+    if kind == Kind.COORDINATOR_CUT:
+        return [Fault(kind, COORDINATOR)]
+    if kind not in ON_MACHINES:
+        machine, unit = _unit(lab, target)
+        if unit not in ONLY_ON.get(kind, (unit,)):
+            raise LabFault(f"{kind} can be made on {', '.join(ONLY_ON[kind])}, not on {unit}")
+        return [Fault(kind, machine, unit, SECONDS.get(kind, 0) if seconds is None else seconds)]
+    names = target.split(",")
+    for name in names:
+        if name not in lab.machines:
+            raise LabFault(f"{name!r} is no machine of this lab ({', '.join(lab.machines)})")
+    return [Fault(kind, name) for name in names]
 
 
 def _unit(lab: Lab, target: str) -> tuple[str, str]:
@@ -119,36 +124,32 @@ def _unit(lab: Lab, target: str) -> tuple[str, str]:
     return found[0]
 
 
+def _refuse_second_command(fault: Fault, before: list[Fault]) -> None:
+    for other in before:
+        both = {fault.kind, other.kind} <= set(REPLACE_COMMAND)
+        if both and fault.kind != other.kind and fault.place[1:] == other.place[1:]:
+            raise LabFault(f"{fault.machine} has {other.kind}, which {fault.kind} would undo; mend")
+
+
 def _make(lab: Lab, fault: Fault) -> None:
     match fault.kind:
         case Kind.MACHINE_OFF:
             lab.power("kill", fault.machine)
         case Kind.NETWORK_CUT:
             lab.cut(fault.machine)
-        case Kind.SERVICE_STOP:
-            _systemctl(lab, fault, "stop")
-        case Kind.SERVICE_HANG:
-            _systemctl(lab, fault, "kill", "--signal=STOP")
-        case Kind.SERVICE_CRASH:
-            lab.forbid_restart(fault.machine, fault.unit)
-            _systemctl(lab, fault, "kill", "--signal=KILL")
+        case Kind.HALF_CUT:
+            lab.part(fault.machine)
+        case Kind.COORDINATOR_CUT:
+            lab.coordinator_link("down")
+        case _:
+            SERVICES[fault.kind][0](lab, fault)
 
 
-def _undo(lab: Lab, fault: Fault) -> None:
+def _join(lab: Lab, fault: Fault) -> None:
     match fault.kind:
-        case Kind.SERVICE_HANG:
-            active = lab.inside(fault.machine, ["systemctl", "is-active", "--", fault.unit])
-            if active.ok:
-                _systemctl(lab, fault, "kill", "--signal=CONT")
-        case Kind.SERVICE_CRASH:
-            lab.allow_restart(fault.machine, fault.unit)
-            _systemctl(lab, fault, "start")
-        case Kind.SERVICE_STOP:
-            _systemctl(lab, fault, "start")
-
-
-def _systemctl(lab: Lab, fault: Fault, verb: str, *options: str) -> Ran:
-    done = lab.inside(fault.machine, ["systemctl", verb, *options, "--", fault.unit], seconds=90)
-    if not done.ok:
-        raise LabFault(f"{fault}: systemctl {verb}: {done.complaint}")
-    return done
+        case Kind.NETWORK_CUT:
+            lab.join(fault.machine)
+        case Kind.HALF_CUT:
+            lab.unite(fault.machine)
+        case Kind.COORDINATOR_CUT:
+            lab.coordinator_link("up")

@@ -19,10 +19,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from deploy.lab import LabFault, faults, measure
-from deploy.lab.faults import Fault
+from deploy.lab.kinds import Fault, Kind
 from deploy.lab.machines import AUTOBOT, MachineDefinition, write_environment
 from deploy.lab.powering import Machine
 from tasks.host import LocalHost, Ran
@@ -49,6 +49,8 @@ class Lab(abc.ABC):
     """A practice fleet at `home`. Made by `prepare`, found again by `find`."""
 
     driver: str
+    #: What cannot be broken in such a lab, each with the reason.
+    cannot: ClassVar[Mapping[Kind, str]] = {}
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -84,12 +86,20 @@ class Lab(abc.ABC):
         """Plug the cable in again."""
 
     @abc.abstractmethod
-    def forbid_restart(self, machine: str, unit: str) -> None:
-        """The unit's next death is final, whatever its Restart= says."""
+    def part(self, machine: str) -> None:
+        """The coordinator and this machine no longer reach each other; all others still do."""
 
     @abc.abstractmethod
-    def allow_restart(self, machine: str, unit: str) -> None:
-        """The unit's own Restart= counts again."""
+    def unite(self, machine: str) -> None:
+        """The machine is on the coordinator's side again."""
+
+    @abc.abstractmethod
+    def coordinator_link(self, state: str) -> None:
+        """The coordinator's own cable, `up` or `down`; it still reaches itself."""
+
+    @abc.abstractmethod
+    def near(self, machine: str) -> list[str]:
+        """Put before a command to run it with the machine's own network, cut or not."""
 
     @abc.abstractmethod
     def clear(self) -> None:
@@ -166,9 +176,9 @@ class Lab(abc.ABC):
         """What each machine that is on needed for its last boot, by its own systemd's clock."""
         return measure.boot_times(self)
 
-    def break_(self, kind: str, target: str = "") -> list[Fault]:
-        """Break a machine or a service; the kinds and targets are in `faults`."""
-        return faults.break_(self, kind, target)
+    def break_(self, kind: str, target: str = "", *, seconds: float | None = None) -> list[Fault]:
+        """Break a machine, a service or the network; the kinds and targets are in `faults`."""
+        return faults.break_(self, kind, target, seconds)
 
     def mend(self, target: str = "") -> list[Fault]:
         """Undo what was broken, everywhere or at one target."""

@@ -87,6 +87,8 @@ def lay(machine: MachineDefinition, places: Places, folder: Path) -> None:
     for unit in (AGENT, *machine.units):
         text = Template((UNITS / f"{unit}.service").read_text()).substitute(values)
         (folder / "units" / f"{unit}.service").write_text(text)
+    for script in UNITS.glob("*.sh"):
+        shutil.copy(script, folder)
     conf = Template((UNITS / "redis-stack.conf").read_text()).substitute(values)
     (folder / "redis-stack.conf").write_text(conf)
     write_environment(folder / "service.env", machine.environment)

@@ -85,6 +85,7 @@ def make(
             "label": label,
             "link": label,
             "kept_inside": PLACES.kept,
+            "laid_inside": PLACES.conf,
             "argv": _argv(home, built, label, machine),
         }
     # Written down before anything is made, so that `down` can clear what a killed run left.
@@ -123,13 +124,24 @@ def _argv(home: Path, built: rootfs.Built, label: str, machine: MachineDefinitio
 
 
 def _network(namespace: str, machines: dict[str, Any]) -> None:
-    """One bridge in a namespace without a way out; the ends of each cable wait for their use."""
+    """A bridge in a namespace without a way out; the ends of each cable wait for their use.
+
+    The coordinator has a cable as the machines have. A second bridge hangs on the first; what
+    is isolated on the first are the way to it and the coordinator, so that these two never
+    speak, and both speak with all others: a machine is parted by moving its cable there.
+    """
     _ip("netns", "add", namespace)
     inside = ("-n", namespace)
     _ip(*inside, "link", "set", "lo", "up")
-    _ip(*inside, "link", "add", namespace, "type", "bridge")
-    _ip(*inside, "addr", "add", f"{NETWORK}.1/24", "dev", namespace)
-    _ip(*inside, "link", "set", namespace, "up")
+    for bridge in (namespace, far(namespace)):
+        _ip(*inside, "link", "add", bridge, "type", "bridge")
+        _ip(*inside, "link", "set", bridge, "up")
+    card, port = f"{namespace}-c", coordinator_port(namespace)
+    _cable(inside, (port, namespace), (card, ""))
+    _cable(inside, (f"{namespace}-n", namespace), (f"{namespace}-m", far(namespace)))
+    for isolated in (port, f"{namespace}-n"):
+        _ip(*inside, "link", "set", isolated, "type", "bridge_slave", "isolated", "on")
+    _ip(*inside, "addr", "add", f"{NETWORK}.1/24", "dev", card)
     for each in machines.values():
         label = each["label"]
         _ip("netns", "add", label)
@@ -139,6 +151,26 @@ def _network(namespace: str, machines: dict[str, Any]) -> None:
         _ip("-n", label, "link", "set", "lo", "up")
         _ip("-n", label, "addr", "add", f"{each['address']}/24", "dev", "host0")
         _ip("-n", label, "link", "set", "host0", "up")
+
+
+def far(namespace: str) -> str:
+    """The bridge of those that the coordinator does not reach."""
+    return f"{namespace}-f"
+
+
+def coordinator_port(namespace: str) -> str:
+    """The bridge's end of the coordinator's cable."""
+    return f"{namespace}-p"
+
+
+def _cable(inside: tuple[str, str], *ends: tuple[str, str]) -> None:
+    """Both ends in the same namespace; an end may be plugged into a bridge."""
+    (one, _), (other, _) = ends
+    _ip(*inside, "link", "add", one, "type", "veth", "peer", "name", other)
+    for end, bridge in ends:
+        if bridge:
+            _ip(*inside, "link", "set", end, "master", bridge)
+        _ip(*inside, "link", "set", end, "up")
 
 
 def _remove_namespaces(namespace: str) -> None:
@@ -199,18 +231,18 @@ class NspawnLab(Lab):
         if self.power_of(machine) != "off":
             self._link(machine, "up")
 
-    def forbid_restart(self, machine: str, unit: str) -> None:
-        # Through the machine's own root: a drop-in is how an administrator would do it.
-        self._inside_ok(machine, "mkdir", "-p", self._drop_in(unit).rpartition("/")[0])
-        text = "[Service]\nRestart=no\n"
-        target = self._drop_in(unit)
-        write = ["python3", "-c", "import sys; open(sys.argv[1], 'w').write(sys.argv[2])"]
-        self._inside_ok(machine, *write, target, text)
-        self._inside_ok(machine, "systemctl", "daemon-reload")
+    def part(self, machine: str) -> None:
+        self._move(machine, far(self.plan["namespace"]))
 
-    def allow_restart(self, machine: str, unit: str) -> None:
-        self._inside_ok(machine, "rm", "-f", "--", self._drop_in(unit))
-        self._inside_ok(machine, "systemctl", "daemon-reload")
+    def unite(self, machine: str) -> None:
+        self._move(machine, self.plan["namespace"])
+
+    def coordinator_link(self, state: str) -> None:
+        namespace = self.plan["namespace"]
+        _ip("-n", namespace, "link", "set", coordinator_port(namespace), state)
+
+    def near(self, machine: str) -> list[str]:
+        return ["nsenter", f"--net=/run/netns/{self._of(machine)['label']}"]
 
     def clear(self) -> None:
         for name in self.machines:
@@ -221,13 +253,12 @@ class NspawnLab(Lab):
                 raise LabFault(f"{name}: could not be ended, so the lab is left as it is")
         _remove_namespaces(self.plan["namespace"])
 
-    def _drop_in(self, unit: str) -> str:
-        return f"/run/systemd/system/{unit}.service.d/50-lab-crash.conf"
-
     def _link(self, machine: str, state: str) -> None:
         _ip("-n", self.plan["namespace"], "link", "set", self._of(machine)["link"], state)
 
-    def _inside_ok(self, machine: str, *argv: str) -> None:
-        done = self.inside(machine, argv)
-        if not done.ok:
-            raise LabFault(f"{machine}: {argv[0]}: {done.complaint}")
+    def _move(self, machine: str, bridge: str) -> None:
+        near = self.plan["namespace"]
+        _ip("-n", near, "link", "set", self._of(machine)["link"], "master", bridge)
+        # Each bridge believes for minutes that a silent machine is where it last spoke.
+        for each in (near, far(near)):
+            _ip("-n", near, "link", "set", each, "type", "bridge", "fdb_flush")

@@ -16,18 +16,20 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from deploy.lab import LabFault
+from deploy.lab.kinds import Kind
 from deploy.lab.lab import CHECKOUT, HERE, Lab, default_home, power_program, remembered
 from deploy.lab.machines import MachineDefinition, Places, lay
 from deploy.lab.process import MARK, ProcessMachine
 from tasks.host import LocalHost, Ran
 
+NO_NETWORK = "its machines share the loopback network, which has no cable to cut"
 PROGRAMS = ("systemctl", "journalctl", "ps")
 
 
@@ -70,6 +72,7 @@ def make(
             "vm": machine.vm,
             "label": label,
             "kept_inside": places.kept,
+            "laid_inside": places.conf,
             "argv": ["env", f"PYTHONPATH={CHECKOUT}", *program, str(home), machine.name],
         }
     (home / "lab.json").write_text(json.dumps(plan, indent=1))
@@ -131,6 +134,12 @@ class ProcessLab(Lab):
     """Supervised local processes on loopback addresses."""
 
     driver = "process"
+    cannot: ClassVar[Mapping[Kind, str]] = {
+        Kind.DISK_FULL: "only root can give Redis's folder a disk of its own",
+        Kind.WRONG_PERMISSIONS: "all its services and folders belong to one user",
+        Kind.HALF_CUT: NO_NETWORK,
+        Kind.COORDINATOR_CUT: NO_NETWORK,
+    }
 
     def prefix(self) -> list[str]:
         return []
@@ -151,11 +160,18 @@ class ProcessLab(Lab):
         self._cut_mark(machine).unlink(missing_ok=True)
         self._signal(machine, signal.SIGCONT)
 
-    def forbid_restart(self, machine: str, unit: str) -> None:
-        self.inside(machine, ["systemctl", "lab-forbid-restart", "--", unit])
+    def part(self, machine: str) -> None:
+        raise LabFault(f"{machine}: {NO_NETWORK}")
 
-    def allow_restart(self, machine: str, unit: str) -> None:
-        self.inside(machine, ["systemctl", "lab-allow-restart", "--", unit])
+    def unite(self, machine: str) -> None:
+        raise LabFault(f"{machine}: {NO_NETWORK}")
+
+    def coordinator_link(self, state: str) -> None:
+        raise LabFault(f"the coordinator's cable cannot go {state}: {NO_NETWORK}")
+
+    def near(self, machine: str) -> list[str]:
+        self._of(machine)
+        return []
 
     def clear(self) -> None:
         for name in self.machines:

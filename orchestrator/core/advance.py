@@ -11,7 +11,7 @@ The rules of this file:
 
 The values and the legal moves are in incident.py, single steps in steps.py, how a branch is
 published and judged in branch.py, which of them may start in rung.py, what is overdue in
-overdue.py; this file moves the incident.
+overdue.py, what the watcher says in watched.py; this file moves the incident.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from orchestrator.core import rung as rungs
+from orchestrator.core import watched
 from orchestrator.core.branch import BranchState, Change, is_current, judge_check, settle
 from orchestrator.core.events import (
+    Acknowledged,
     Approved,
     Begin,
     CallHuman,
@@ -28,8 +30,15 @@ from orchestrator.core.events import (
     Checked,
     Entry,
     Event,
+    Held,
+    Noted,
+    Observed,
+    Recovered,
+    Relapsed,
     Reported,
     Resumed,
+    Settled,
+    SettledByHand,
     Tick,
 )
 from orchestrator.core.fleet import Approval
@@ -52,7 +61,11 @@ def advance(incident: Incident, event: Event, now: float) -> Decision:
     that does not fit its state; a message that does not fit is ignored with a reason."""
     match event:
         case Begin():
-            return _begin(incident, now)
+            return _begin(incident, event, now)
+        case Held() | Observed() | Recovered() | Relapsed() | Settled() | Noted():
+            return watched.seen(incident, event, now)
+        case Acknowledged() | SettledByHand():
+            return watched.told(incident, event, now)
         case Reported(report):
             step, text = record_report(incident.steps, report, incident.run)
             if step is None:
@@ -67,8 +80,10 @@ def advance(incident: Incident, event: Event, now: float) -> Decision:
             return _started(incident, incident.rung, f"approved by {by}", now)
         case Resumed(by):
             _demand(incident, State.ESCALATED, "resumed")
+            if not incident.plan.rungs:
+                raise IllegalMove(f"run {incident.run} has no rung that could be tried")
             rung = min(incident.rung, len(incident.plan.rungs) - 1)
-            return _started(replace(incident, ended_at=None), rung, f"resumed by {by}", now)
+            return _started(incident, rung, f"resumed by {by}", now)
         case Cancelled(by):
             if incident.state in ENDED:
                 raise IllegalMove(f"run {incident.run} is {incident.state} and cannot be cancelled")
@@ -82,22 +97,29 @@ def _demand(incident: Incident, state: State, verb: str) -> None:
         )
 
 
-def _begin(incident: Incident, now: float) -> Decision:
+def _begin(incident: Incident, begin: Begin, now: float) -> Decision:
     if incident.state is not State.OPEN:
         return Decision(incident, reasons=(f"begun already, it is {incident.state}",))
-    return _climb(incident, 0, incident.reason, now)
+    begun, told = watched.inform(replace(incident, dead=begin.dead, begun=(*incident.begun, now)))
+    first, passed_over = rungs.first_useful(incident.plan, begin.dead)
+    reason = "; ".join(filter(None, [begin.ask or incident.reason, passed_over]))
+    climbed = _climb(begun, first, reason, now, ask=bool(begin.ask))
+    return replace(climbed, effects=(*told, *climbed.effects))
 
 
-def _climb(incident: Incident, rung: int, reason: str, now: float) -> Decision:
+def _climb(
+    incident: Incident, rung: int, reason: str, now: float, *, ask: bool = False
+) -> Decision:
     """Go to this rung, if there is one and it may start by itself."""
     if rung >= len(incident.plan.rungs):
         return _escalated(incident, f"{reason}; no rung is left", now)
     planned = incident.plan.rungs[rung]
     if planned.approval is Approval.NEVER:
         return _escalated(incident, f"{reason}; rung {planned.title!r} is for people only", now)
-    if planned.approval is Approval.ASK:
+    if planned.approval is Approval.ASK or ask:
         text = f"{reason}; rung {planned.title!r} waits for approval"
         asking, line = move(replace(incident, rung=rung), State.AWAITING_APPROVAL, text, now)
+        asking = replace(asking, episode=asking.episode + 1)
         return Decision(asking, (CallHuman(text),), (line,), (text,))
     return _started(incident, rung, reason, now)
 
@@ -193,11 +215,8 @@ def _recovering(decision: Decision, now: float) -> Decision:
 
 
 def _resolved(incident: Incident, now: float) -> Decision:
-    reason = "; ".join(["verified from outside", *incident.notes])
-    resolved, line = move(incident, State.RESOLVED, reason, now)
-    return Decision(resolved, (), (line,), (resolved.reason,))
+    return watched.resolved(incident, "; ".join(["verified from outside", *incident.notes]), now)
 
 
 def _escalated(incident: Incident, reason: str, now: float) -> Decision:
-    escalated, line = move(incident, State.ESCALATED, reason, now)
-    return Decision(escalated, (CallHuman(reason),), (line,), (reason,))
+    return watched.escalated(incident, reason, now)

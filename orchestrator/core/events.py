@@ -7,12 +7,84 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from orchestrator.core.failure import Failure
 from tasks.contract import WorkOrder, WorkReport
 
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """The incident was opened and may be acted on."""
+    """The incident may be acted on.
+
+    `dead` are machines whose agents do not answer: a rung that would begin with them is passed
+    over. `ask` is why the first rung needs a yes whatever its runbook says.
+    """
+
+    dead: tuple[str, ...] = ()
+    ask: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The incident must not be acted on yet, or, if `final`, not without a person.
+
+    `quiet` in a maintenance window: nobody needs to be told.
+    """
+
+    reason: str
+    final: bool = False
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The watcher sees the failure otherwise than before."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """The watcher sees that what failed is well, or is no incident of its own."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Relapsed:
+    """What was resolved has failed again before its incident was closed."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """It stayed well for long enough, or a person ends it: the incident is closed."""
+
+    reason: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """A person has it in hand; nobody further is called."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A person wrote something down."""
+
+    by: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettledByHand:
+    """A person says that it is resolved; the watcher will say if it is not."""
+
+    by: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +144,23 @@ class Resumed:
     by: str
 
 
-Event = Begin | Reported | Checked | Tick | Approved | Cancelled | Resumed
+Event = (
+    Begin
+    | Held
+    | Observed
+    | Recovered
+    | Relapsed
+    | Settled
+    | SettledByHand
+    | Acknowledged
+    | Noted
+    | Reported
+    | Checked
+    | Tick
+    | Approved
+    | Cancelled
+    | Resumed
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +175,26 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class CallHuman:
-    """Nothing is left that may be done without a person."""
+    """Nothing is left that may be done without a person: call one level after the other."""
 
     reason: str
 
 
-Effect = Publish | CallHuman
+@dataclass(frozen=True, slots=True)
+class Inform:
+    """The first level should know; nobody has to do anything."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopCalls:
+    """Whoever was not called yet need not be."""
+
+    reason: str
+
+
+Effect = Publish | CallHuman | Inform | StopCalls
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,17 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Further:
+    """A check besides the one that decides, and the fallback's. `vantage`: who asks it."""
+
+    check: Check
+    vantage: str  #: coordinator, or a machine
+    interval_s: float
+    timeout_s: float
+    title: str = ""  #: what serves meanwhile, for a fallback
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """What users need; runs on one machine as one systemd unit and depends on services."""
 
@@ -33,6 +44,12 @@ class Service:
     optional: bool = False  #: the fleet serves its users without it, only worse
     start_seconds: float = 60  #: how long a start may take until the check is healthy
     settings: Mapping[str, Json] = field(default_factory=dict)  #: further operation arguments
+    further: tuple[Further, ...] = ()
+    fallback: Further | None = None
+    interval_s: float = 5.0  #: between two looks of the watcher
+    timeout_s: float = 3.0
+    #: How long a start that nobody ordered is left alone, at least; 0: as long as a start may take.
+    grace_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

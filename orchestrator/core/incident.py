@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from orchestrator.core.branch import BranchState
 from orchestrator.core.events import Effect, Entry
+from orchestrator.core.failure import Failure
 from orchestrator.core.plan import Plan
 from orchestrator.core.steps import StepRecord
 
@@ -28,14 +29,16 @@ class State(StrEnum):
 
 
 MOVES: dict[State, frozenset[State]] = {
-    State.OPEN: frozenset({State.RECOVERING, State.AWAITING_APPROVAL, State.ESCALATED}),
-    State.AWAITING_APPROVAL: frozenset({State.RECOVERING, State.ESCALATED}),
+    State.OPEN: frozenset(
+        {State.RECOVERING, State.AWAITING_APPROVAL, State.ESCALATED, State.RESOLVED}
+    ),
+    State.AWAITING_APPROVAL: frozenset({State.RECOVERING, State.ESCALATED, State.RESOLVED}),
     State.RECOVERING: frozenset({State.VERIFYING, State.AWAITING_APPROVAL, State.ESCALATED}),
     State.VERIFYING: frozenset(
         {State.RECOVERING, State.RESOLVED, State.AWAITING_APPROVAL, State.ESCALATED}
     ),
-    State.RESOLVED: frozenset({State.CLOSED}),
-    State.ESCALATED: frozenset({State.RECOVERING, State.CLOSED}),
+    State.RESOLVED: frozenset({State.CLOSED, State.OPEN}),
+    State.ESCALATED: frozenset({State.RECOVERING, State.RESOLVED, State.CLOSED}),
     State.CLOSED: frozenset(),
 }
 
@@ -65,12 +68,22 @@ class Incident:
     notes: tuple[str, ...] = ()  #: what is still wrong though nothing waits for it
     first_effect_at: float | None = None
     ended_at: float | None = None
+    failure: Failure | None = None  #: what the watcher saw; None for what a person ordered
+    dead: tuple[str, ...] = ()  #: machines whose agents did not answer at the beginning
+    begun: tuple[float, ...] = ()  #: when each recovery began; more than one after a relapse
+    episode: int = 0  #: how often a person was needed
+    informed: bool = False  #: whether the first level was told of the failure
+    acknowledged_by: str = ""
 
     @property
     def rta_s(self) -> float | None:
-        """Recovery time achieved, in seconds; None until it is resolved."""
+        """Recovery time achieved, in seconds, from the first bad answer or the request.
+
+        None until it is resolved.
+        """
         if self.state in (State.RESOLVED, State.CLOSED) and self.ended_at is not None:
-            return self.ended_at - self.opened_at
+            began = self.failure.first_bad_at if self.failure else self.opened_at
+            return self.ended_at - began
         return None
 
 
@@ -89,5 +102,7 @@ def move(incident: Incident, to: State, reason: str, now: float) -> tuple[Incide
     if to not in MOVES[incident.state]:
         raise IllegalMove(f"run {incident.run} cannot go from {incident.state} to {to}")
     ended_at = now if to in (State.RESOLVED, State.ESCALATED) else incident.ended_at
+    if to in (State.OPEN, State.RECOVERING, State.AWAITING_APPROVAL):
+        ended_at = None
     changed = replace(incident, state=to, reason=reason, ended_at=ended_at)
     return changed, Entry(now, "state", f"{to}: {reason}")

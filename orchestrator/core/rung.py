@@ -15,10 +15,25 @@ from typing import TYPE_CHECKING
 
 from orchestrator.core.branch import BranchState, Change, start, with_branch
 from orchestrator.core.events import Entry
+from orchestrator.core.plan import Plan
 from orchestrator.core.steps import current_steps
 
 if TYPE_CHECKING:
     from orchestrator.core.incident import Incident
+
+
+def first_useful(plan: Plan, dead: tuple[str, ...]) -> tuple[int, str]:
+    """The first rung that does not begin with an agent that is known to be dead, and why.
+
+    Its orders would only run into their deadlines. If all rungs are so, the first is as good
+    as any.
+    """
+    for number, rung in enumerate(plan.rungs):
+        silent = {each.steps[0].agent for each in rung.branches if each.steps} & set(dead)
+        if not silent:
+            reason = f"the agent of {', '.join(sorted(dead))} does not answer" if number else ""
+            return number, reason
+    return 0, ""
 
 
 def each_branch(

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from orchestrator.core.branch import BranchState
-from orchestrator.core.events import CallHuman, Effect, Publish
+from orchestrator.core.events import CallHuman, Effect, Inform, Publish, StopCalls
+from orchestrator.core.failure import Failure
 from orchestrator.core.incident import Incident
 from orchestrator.core.plan import Plan
 from tasks.contract import Json, WorkReport
@@ -26,12 +27,16 @@ PLAN = TypeAdapter(Plan)
 BRANCHES = TypeAdapter(tuple[BranchState, ...])
 NOTES = TypeAdapter(tuple[str, ...])
 ARGUMENTS = TypeAdapter(dict[str, Json])
+FAILURE = TypeAdapter(Failure)
+TIMES = TypeAdapter(tuple[float, ...])
 REPORT = TypeAdapter(WorkReport)
 
 #: Each effect under its own name: two that look alike as JSON must not be taken for each other.
 EFFECTS: Mapping[str, TypeAdapter[Any]] = {
     "Publish": TypeAdapter(Publish),
     "CallHuman": TypeAdapter(CallHuman),
+    "Inform": TypeAdapter(Inform),
+    "StopCalls": TypeAdapter(StopCalls),
 }
 
 

@@ -11,8 +11,9 @@ from dataclasses import replace
 from threading import Lock
 
 from orchestrator.core.events import Entry
-from orchestrator.core.incident import ENDED, Decision, Incident
+from orchestrator.core.incident import ENDED, Decision, Incident, State
 from orchestrator.ports import PendingEffect, Stored
+from orchestrator.store.starts import MemoryStarts
 from tasks.contract import WorkReport
 
 
@@ -28,6 +29,7 @@ class MemoryStore:
         self._sent: set[int] = set()
         self._reports: dict[WorkReport, None] = {}
         self._keys: dict[str, str] = {}
+        self.starts = MemoryStarts()
 
     def open(self, incident: Incident) -> Stored:
         with self._lock:
@@ -71,6 +73,11 @@ class MemoryStore:
     def unfinished(self) -> Sequence[str]:
         with self._lock:
             return [run for run, each in self._runs.items() if each.incident.state not in ENDED]
+
+    def not_closed(self) -> Sequence[Incident]:
+        with self._lock:
+            known = [each.incident for each in self._runs.values()]
+            return [each for each in known if each.state is not State.CLOSED]
 
     def pending_effects(self) -> Sequence[PendingEffect]:
         with self._lock:

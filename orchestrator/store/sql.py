@@ -10,21 +10,19 @@ sees the first; `save` is a compare-and-swap on the run's version. Nothing else 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
 from orchestrator.core.events import Entry
 from orchestrator.core.incident import ENDED, Decision, Incident, State
 from orchestrator.core.steps import StepRecord
-from orchestrator.ports import PendingEffect, Stored, StoreUnavailable
+from orchestrator.ports import PendingEffect, Stored
 from orchestrator.store import codec
+from orchestrator.store.starts import SqlStarts
 from orchestrator.store.tables import (
     EFFECTS,
     EPOCH,
@@ -35,6 +33,7 @@ from orchestrator.store.tables import (
     STEPS,
     TIMELINE,
 )
+from orchestrator.store.transaction import transaction
 from tasks.contract import Outcome, WorkReport
 
 Row = Mapping[str, Any]
@@ -48,9 +47,10 @@ class SqlStore:
         insert = postgresql.insert if writes.dialect.name == "postgresql" else sqlite.insert
         self._add_key = insert(KEYS).on_conflict_do_nothing()
         self._add_report = insert(REPORTS).on_conflict_do_nothing()
+        self.starts = SqlStarts(reads, writes)
 
     def open(self, incident: Incident) -> Stored:
-        with _transaction(self._writes) as connection:
+        with transaction(self._writes) as connection:
             raise_it = sa.update(EPOCH).values(value=EPOCH.c.value + 1).returning(EPOCH.c.value)
             epoch = connection.execute(raise_it).scalar_one()
             if known := _load(connection, incident.run):
@@ -77,7 +77,7 @@ class SqlStore:
         return Stored(opened, 1)
 
     def load(self, run: str) -> Stored | None:
-        with _transaction(self._reads) as connection:
+        with transaction(self._reads) as connection:
             return _load(connection, run)
 
     def save(self, decision: Decision, expected: int) -> bool:
@@ -85,7 +85,7 @@ class SqlStore:
         silent = not (decision.effects or decision.timeline)
         if silent and self.load(incident.run) == Stored(incident, expected):
             return True
-        with _transaction(self._writes) as connection:
+        with transaction(self._writes) as connection:
             changed = connection.execute(
                 sa.update(RUNS)
                 .where(RUNS.c.id == incident.run, RUNS.c.version == expected)
@@ -106,26 +106,32 @@ class SqlStore:
 
     def runs(self, *, limit: int = 100) -> Sequence[Incident]:
         newest = sa.select(RUNS).order_by(RUNS.c.epoch.desc()).limit(limit)
-        with _transaction(self._reads) as connection:
+        with transaction(self._reads) as connection:
             rows = connection.execute(newest).mappings().all()
             return [_incident(row, _steps(connection, row["id"])) for row in rows]
 
     def unfinished(self) -> Sequence[str]:
         going = [state.value for state in State if state not in ENDED]
         query = sa.select(RUNS.c.id).where(RUNS.c.state.in_(going)).order_by(RUNS.c.epoch)
-        with _transaction(self._reads) as connection:
+        with transaction(self._reads) as connection:
             return connection.execute(query).scalars().all()
+
+    def not_closed(self) -> Sequence[Incident]:
+        query = sa.select(RUNS).where(RUNS.c.state != State.CLOSED.value).order_by(RUNS.c.epoch)
+        with transaction(self._reads) as connection:
+            rows = connection.execute(query).mappings().all()
+            return [_incident(row, _steps(connection, row["id"])) for row in rows]
 
     def pending_effects(self) -> Sequence[PendingEffect]:
         query = sa.select(EFFECTS).where(EFFECTS.c.sent.is_(False)).order_by(EFFECTS.c.id)
-        with _transaction(self._reads) as connection:
+        with transaction(self._reads) as connection:
             return [
                 PendingEffect(row.id, row.run, codec.decode_effect(row.kind, row.effect))
                 for row in connection.execute(query)
             ]
 
     def effect_sent(self, effect: int) -> None:
-        with _transaction(self._writes) as connection:
+        with transaction(self._writes) as connection:
             connection.execute(sa.update(EFFECTS).where(EFFECTS.c.id == effect).values(sent=True))
 
     def add_report(self, report: WorkReport) -> None:
@@ -137,27 +143,27 @@ class SqlStore:
             "outcome": report.outcome,
             "report": text,
         }
-        with _transaction(self._writes) as connection:
+        with transaction(self._writes) as connection:
             connection.execute(self._add_report, row)
 
     def reports(self, run: str) -> Sequence[WorkReport]:
         query = sa.select(REPORTS.c.report).where(REPORTS.c.run == run).order_by(REPORTS.c.id)
-        with _transaction(self._reads) as connection:
+        with transaction(self._reads) as connection:
             found = connection.execute(query).scalars().all()
         return [codec.decode(codec.REPORT, text) for text in found]
 
     def add_entry(self, run: str, entry: Entry) -> None:
-        with _transaction(self._writes) as connection:
+        with transaction(self._writes) as connection:
             _insert(connection, TIMELINE, [_line(run, entry)])
 
     def timeline(self, run: str) -> Sequence[Entry]:
         query = sa.select(TIMELINE).where(TIMELINE.c.run == run).order_by(TIMELINE.c.id)
-        with _transaction(self._reads) as connection:
+        with transaction(self._reads) as connection:
             rows = connection.execute(query).all()
         return [Entry(row.at, row.kind, row.text, row.detail) for row in rows]
 
     def run_for_key(self, key: str, run: str) -> str:
-        with _transaction(self._writes) as connection:
+        with transaction(self._writes) as connection:
             connection.execute(self._add_key, {"key": key, "run": run})
             first = sa.select(KEYS.c.run).where(KEYS.c.key == key)
             stored: str = connection.execute(first).scalar_one()
@@ -165,18 +171,6 @@ class SqlStore:
 
     def close(self) -> None:
         self._writes.dispose()
-
-
-@contextmanager
-def _transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """All of it or nothing. A lost answer to the commit also ends here: look before retrying."""
-    try:
-        with engine.begin() as connection:
-            yield connection
-    except (OperationalError, InterfaceError) as error:
-        raise StoreUnavailable(f"the store did not answer: {error.orig}") from error
-    except NoFreeConnection as error:
-        raise StoreUnavailable("the store has no free connection; try again") from error
 
 
 def _demand_new(connection: sa.Connection, incident: Incident) -> None:
@@ -205,6 +199,12 @@ def _moving(incident: Incident) -> dict[str, Any]:
         "ended_at": incident.ended_at,
         "branches": codec.encode(codec.BRANCHES, incident.branches),
         "notes": codec.encode(codec.NOTES, incident.notes),
+        "failure": incident.failure and codec.encode(codec.FAILURE, incident.failure),
+        "dead": codec.encode(codec.NOTES, incident.dead),
+        "begun": codec.encode(codec.TIMES, incident.begun),
+        "episode": incident.episode,
+        "informed": incident.informed,
+        "acknowledged_by": incident.acknowledged_by,
     }
 
 
@@ -224,6 +224,12 @@ def _incident(row: Mapping[Any, Any], steps: tuple[StepRecord, ...]) -> Incident
         notes=codec.decode(codec.NOTES, row["notes"]),
         first_effect_at=row["first_effect_at"],
         ended_at=row["ended_at"],
+        failure=codec.decode(codec.FAILURE, row["failure"]) if row["failure"] else None,
+        dead=codec.decode(codec.NOTES, row["dead"]),
+        begun=codec.decode(codec.TIMES, row["begun"]),
+        episode=row["episode"],
+        informed=row["informed"],
+        acknowledged_by=row["acknowledged_by"],
     )
 
 

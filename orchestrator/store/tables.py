@@ -53,6 +53,12 @@ RUNS = sa.Table(
     sa.Column("branches", sa.Text, nullable=False),
     sa.Column("notes", sa.Text, nullable=False),
     sa.Column("plan", sa.Text, nullable=False),
+    sa.Column("failure", sa.Text),
+    sa.Column("dead", sa.Text, nullable=False, server_default="[]"),
+    sa.Column("begun", sa.Text, nullable=False, server_default="[]"),
+    sa.Column("episode", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("informed", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("acknowledged_by", Words, nullable=False, server_default=""),
 )
 
 STEPS = sa.Table(
@@ -117,4 +123,73 @@ KEYS = sa.Table(
     METADATA,
     sa.Column("key", Words, primary_key=True),
     sa.Column("run", Words, nullable=False),
+)
+
+#: Who is to be told or called, when, and what became of it. A row is one message to one contact.
+CALLS = sa.Table(
+    "calls",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("key", Words, nullable=False, unique=True),
+    sa.Column("run", Words, sa.ForeignKey("runs.id"), nullable=False, index=True),
+    sa.Column("kind", Words, nullable=False),
+    sa.Column("level", sa.Integer, nullable=False),
+    sa.Column("role", Words, nullable=False),
+    sa.Column("reach", Words, nullable=False),
+    sa.Column("reason", Words, nullable=False),
+    sa.Column("due_at", sa.Double, nullable=False),
+    sa.Column("state", Words, nullable=False, index=True),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("claimed_at", sa.Double),
+    sa.Column("ended_at", sa.Double),
+    sa.Column("error", Words, nullable=False),
+)
+
+#: Maintenance windows. One that was stopped ends when it was stopped.
+WINDOWS = sa.Table(
+    "windows",
+    METADATA,
+    sa.Column("id", Words, primary_key=True),
+    sa.Column("target", Words, nullable=False),
+    sa.Column("starts_at", sa.Double, nullable=False),
+    sa.Column("ends_at", sa.Double, nullable=False, index=True),
+    sa.Column("by", Words, nullable=False),
+    sa.Column("reason", Words, nullable=False),
+)
+
+#: How long each start of a service took until it was healthy.
+STARTS = sa.Table(
+    "starts",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("service", Words, nullable=False, index=True),
+    sa.Column("invocation", Words, nullable=False, unique=True),
+    sa.Column("started_at", sa.Double, nullable=False),
+    sa.Column("took_s", sa.Double, nullable=False),
+)
+
+#: What people write into a review.
+FINDINGS = sa.Table(
+    "findings",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("incident", Words, sa.ForeignKey("incidents.id"), nullable=False, index=True),
+    sa.Column("kind", Words, nullable=False),
+    sa.Column("text", Words, nullable=False),
+    sa.Column("by", Words, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+)
+
+#: What is still to be done after an incident.
+FOLLOW_UPS = sa.Table(
+    "follow_ups",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("incident", Words, sa.ForeignKey("incidents.id"), nullable=False, index=True),
+    sa.Column("text", Words, nullable=False),
+    sa.Column("owner", Words, nullable=False),
+    sa.Column("by", Words, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("done_at", sa.Double),
+    sa.Column("done_by", Words, nullable=False),
 )

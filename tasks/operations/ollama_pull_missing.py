@@ -24,7 +24,7 @@ class Seen:
 
 
 def look(host: Host, wanted: Arguments) -> Seen:
-    answer = ollama.ask(host, ollama.Arguments(wanted.url))
+    answer = ollama.ollama.ask(host, ollama.Arguments(wanted.url))
     if answer["status"] != 200 or answer["models"] is None:
         complaints = ollama.judge(ollama.Arguments(wanted.url), answer)
         raise HostFault("; ".join(complaints))
@@ -38,7 +38,7 @@ def decide(wanted: Arguments, seen: Seen) -> Act | Leave:
 
 
 def act(host: Host, wanted: Arguments, tell: Tell) -> None:
-    present = ollama.ask(host, ollama.Arguments(wanted.url))["models"] or ()
+    present = ollama.ollama.ask(host, ollama.Arguments(wanted.url))["models"] or ()
     for model in ollama.missing(wanted.models, present):
         _pull(host, wanted, model, tell)
 

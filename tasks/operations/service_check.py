@@ -20,12 +20,14 @@ class Arguments:
 class Seen:
     complaint: str
     fault: str = ""
+    barred: bool = False
 
 
 def look(host: Host, wanted: Arguments) -> Seen:
     if fault := checks.fault(wanted.check):
         return Seen("", fault)
-    return Seen(checks.complaint(host, wanted.check))
+    checked = checks.take(host, wanted.check)
+    return Seen(checked.complaint, barred=checked.barred)
 
 
 def decide(_wanted: Arguments, seen: Seen) -> Act | Refuse:
@@ -34,7 +36,7 @@ def decide(_wanted: Arguments, seen: Seen) -> Act | Refuse:
 
 def judge(wanted: Arguments, now: Seen) -> Met | Unmet:
     if now.complaint:
-        return Unmet(now.complaint)
+        return Unmet(now.complaint, final=now.barred)
     return Met(f"the service is healthy: its {wanted.check['probe']} check answers as expected")
 
 

@@ -24,7 +24,8 @@ def look(host: Host, wanted: Arguments) -> systemd.Unit:
     unit = systemd.show(host, wanted.unit)
     if not wanted.check or unit.active != "active" or checks.fault(wanted.check):
         return unit
-    return replace(unit, check=checks.complaint(host, wanted.check))
+    checked = checks.take(host, wanted.check)
+    return replace(unit, check=checked.complaint, barred=checked.barred)
 
 
 def decide(wanted: Arguments, seen: systemd.Unit) -> Act | Leave | Refuse:

@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tasks.contract import Json
-from tasks.host import Host, HostFault, Ran
-from tasks.operation import Probe
+from tasks.asking import Probe
+from tasks.contract import Json, Kind
+from tasks.host import Host, NotAsked, Ran
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
@@ -41,7 +41,7 @@ class Arguments:
 def ask(host: Host, wanted: Arguments) -> Mapping[str, Json]:
     made = host.run(("mktemp", "--directory", "--tmpdir", "page.XXXXXXXX"), seconds=5)
     if not made.ok:
-        raise HostFault(f"no folder for the browser's profile: {made.complaint}")
+        raise NotAsked(f"no folder for the browser's profile: {made.complaint}")
     profile = made.out.strip()
     try:
         browser, ran = _load(host, wanted, profile)
@@ -95,4 +95,8 @@ def judge(wanted: Arguments, answer: Mapping[str, Json]) -> tuple[str, ...]:
     return tuple(complaints)
 
 
-browser = Probe("browser", "A page shows in a real browser", Arguments, ask, judge)
+def sort(_wanted: Arguments, answer: Mapping[str, Json]) -> Kind | None:
+    return Kind.UNKNOWN if answer["browser"] == NO_BROWSER else None
+
+
+browser = Probe("browser", "A page shows in a real browser", Arguments, ask, judge, sort)

@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tasks.contract import Json
-from tasks.host import Host
-from tasks.operation import Probe
+from tasks.asking import network_probe
+from tasks.contract import Json, Kind
+from tasks.host import HttpReply
+from tasks.probes.http import BARRED
+from tasks.questions import HttpQuestion, Read
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +20,15 @@ class Arguments:
     seconds: float = 5.0
 
 
-def ask(host: Host, wanted: Arguments) -> Mapping[str, Json]:
-    reply = host.http("GET", f"{wanted.url.rstrip('/')}/api/tags", seconds=wanted.seconds)
+def pose(_read: Read, wanted: Arguments) -> HttpQuestion:
+    return HttpQuestion("GET", f"{wanted.url.rstrip('/')}/api/tags", wanted.seconds)
+
+
+def answered(_wanted: Arguments, reply: HttpReply) -> Mapping[str, Json]:
     try:
         listed = json.loads(reply.body)["models"] or []
         return {"status": reply.status, "models": [str(each["name"]) for each in listed]}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {"status": reply.status, "models": None}
 
 
@@ -45,4 +50,10 @@ def judge(wanted: Arguments, answer: Mapping[str, Json]) -> tuple[str, ...]:
     return tuple(f"model {name} is missing" for name in missing(wanted.models, answer["models"]))
 
 
-ollama = Probe("ollama", "Ollama answers and has its models", Arguments, ask, judge)
+def sort(_wanted: Arguments, answer: Mapping[str, Json]) -> Kind | None:
+    return Kind.BARRED if answer["status"] in BARRED else None
+
+
+ollama = network_probe(
+    "ollama", "Ollama answers and has its models", Arguments, pose, answered, judge, sort=sort
+)

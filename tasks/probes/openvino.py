@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tasks.asking import Probe
 from tasks.contract import Json
 from tasks.host import Host
-from tasks.operation import Probe
 
 # Its own Python, because a fault in a driver can take the process down. The older name of
 # the module is the one of many machines in service.

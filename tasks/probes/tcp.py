@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tasks.asking import network_probe
 from tasks.contract import Json
-from tasks.host import Host
-from tasks.operation import Probe
+from tasks.questions import Read, TcpQuestion
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +17,11 @@ class Arguments:
     seconds: float = 3.0
 
 
-def ask(host: Host, wanted: Arguments) -> Mapping[str, Json]:
-    host.tcp(wanted.address, wanted.port, seconds=wanted.seconds)
+def pose(_read: Read, wanted: Arguments) -> TcpQuestion:
+    return TcpQuestion(wanted.address, wanted.port, b"", lambda _: True, wanted.seconds)
+
+
+def answered(_wanted: Arguments, _received: bytes) -> Mapping[str, Json]:
     return {"accepts": True}
 
 
@@ -26,4 +29,4 @@ def judge(_wanted: Arguments, _answer: Mapping[str, Json]) -> tuple[str, ...]:
     return ()
 
 
-tcp = Probe("tcp", "A port accepts connections", Arguments, ask, judge)
+tcp = network_probe("tcp", "A port accepts connections", Arguments, pose, answered, judge)

@@ -25,7 +25,7 @@ from deploy.lab.lab import CHECKOUT, Lab
 from deploy.lab.machines import AUTOBOT, MachineDefinition
 from deploy.lab.processes import die_with_parent
 from orchestrator.supervisor import end_leftovers
-from tests.bench import boot, footprint, ordered_restart, six, trigger
+from tests.bench import boot, detection, footprint, ordered_restart, six, trigger, watch
 from tests.bench.figures import GOALS, Figure, merged, table
 from tests.bench.product import BenchFault, Product, running
 
@@ -62,25 +62,39 @@ RIGS: Mapping[str, Rig] = {
     "autobot": Rig(AUTOBOT, running, {("boot_ratio",): boot.measure}),
 }
 
+#: Those that need no lab.
+ALONE: Mapping[tuple[str, ...], Callable[[int | None], list[Figure]]] = {
+    ("watch_5000_p99_lateness_s", "watch_5000_cpu_pct", "watch_5000_rss_mb"): watch.measure,
+    ("detection_p95_ratio",): detection.measure,
+}
+
 
 def main() -> int:
     options = _options()
     if options.inside:
         return _inside(options)
-    if reason := labs.why_not("nspawn"):
+    rigs = [
+        name
+        for name, rig in RIGS.items()
+        if any(_wanted(options, names) for names in rig.benchmarks)
+    ]
+    if rigs and (reason := labs.why_not("nspawn")):
         print(f"make bench needs real machines: {reason}", file=sys.stderr)
         return 1
     load = os.getloadavg()[0]
     busy = "; whatever else runs is in the figures" if load > BUSY else ""
     print(f"bench: load average {load:.2f} before the start{busy}", flush=True)
     figures: list[Figure] = []
-    for name, rig in RIGS.items():
-        if any(not options.only or options.only in names for names in rig.benchmarks):
-            try:
-                figures += _in_a_lab(name, rig)
-            except (LabFault, BenchFault) as fault:
-                print(f"bench: {fault}", file=sys.stderr)
-                return 1
+    try:
+        for names, alone in ALONE.items():
+            if _wanted(options, names):
+                print(f"bench: {', '.join(names)}", flush=True)
+                figures += alone(options.runs)
+        for name in rigs:
+            figures += _in_a_lab(name, RIGS[name])
+    except (LabFault, BenchFault) as fault:
+        print(f"bench: {fault}", file=sys.stderr)
+        return 1
     print(f"\n{table(figures)}")
     _keep(figures)
     return 0
@@ -92,6 +106,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, help="rounds of each benchmark instead of its own")
     parser.add_argument("--inside", metavar="RIG", help=argparse.SUPPRESS)
     return parser.parse_args()
+
+
+def _wanted(options: argparse.Namespace, names: Sequence[str]) -> bool:
+    return not options.only or options.only in names
 
 
 def _keep(figures: Sequence[Figure]) -> None:
@@ -137,7 +155,7 @@ def _inside(options: argparse.Namespace) -> int:
     try:
         with rig.running(lab, home / "product", LOGS / options.inside) as product:
             for names, measure in rig.benchmarks.items():
-                if not options.only or options.only in names:
+                if _wanted(options, names):
                     print(f"bench: {', '.join(names)}", flush=True)
                     figures += measure(product, options.runs)
     except (LabFault, BenchFault) as fault:

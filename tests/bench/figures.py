@@ -37,6 +37,10 @@ GOALS: Mapping[str, Goal] = {
     "step_overhead_ms": Goal("ms", 10, "lower"),
     "agent_pss_mb": Goal("MB", 70, "lower"),
     "agent_idle_cpu_pct": Goal("%", 0.5, "lower"),
+    "watch_5000_p99_lateness_s": Goal("s", 1.0, "lower"),
+    "watch_5000_cpu_pct": Goal("%", 15, "lower"),
+    "watch_5000_rss_mb": Goal("MB", 64, "lower"),
+    "detection_p95_ratio": Goal(f"{TIMES} (2 {TIMES} interval + timeout)", 1.0, "lower"),
 }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.core.compiling import compile_plan
+from orchestrator.core.failure import Failure, Severity
 from orchestrator.core.fleet import (
     Approval,
     Check,
@@ -21,6 +22,7 @@ from orchestrator.core.fleet import (
     Service,
     StepTemplate,
 )
+from orchestrator.core.health import Health
 from orchestrator.core.incident import Incident
 from orchestrator.core.plan import OperationSpec, Plan
 from tasks.contract import Json
@@ -121,6 +123,19 @@ EVERYTHING = tuple(SMALL.services)
 RESTART = rung("service.status", "service.restart")
 REBOOT = rung("vm.start", "service.restart", title="restart the VM")
 ALL_MACHINES = rung("vm.start", title="start all", each=Each.MACHINE)
+
+
+FAILURE = Failure(
+    "service:api",
+    ("api",),
+    "m4",
+    Health.DOWN,
+    Severity.CRITICAL,
+    "nothing listens",
+    first_bad_at=995.0,
+    detected_at=1000.0,
+    scenario="test",
+)
 
 
 def incident(of: Plan, run: str = "run-1", opened_at: float = 1000.0) -> Incident:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,58 +13,7 @@ from deploy.lab.lab import Lab
 from deploy.lab.machines import NETWORK, MachineDefinition
 from deploy.lab.powering import gone
 from tasks.host import LocalHost
-
-SERVICES = {
-    "redis": "redis-stack-server",
-    "ai": "ollama",
-    "npu": "npu-worker",
-    "browser": "playwright-server",
-    "frontend": "autobot-frontend",
-    "backend": "autobot-backend",
-}
-CURL = """
-import sys, urllib.request
-sys.stdout.write(urllib.request.urlopen(sys.argv[1], timeout=3).read().decode())
-"""
-
-
-@pytest.fixture(scope="module", params=labs.drivers())
-def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    if reason := labs.why_not(request.param):
-        pytest.skip(f"the {request.param} lab: {reason}")
-    made = labs.prepare(request.param, tmp_path_factory.mktemp(request.param))
-    made.power_all("start")
-    made.wait_booted()
-    for machine, unit in SERVICES.items():
-        started = made.inside(machine, ["systemctl", "start", "--", unit])
-        assert started.ok, started
-    yield made
-    made.down()
-
-
-def get(lab: Lab, url: str) -> str:
-    """The answer from where the coordinator stands, or an empty text."""
-    return LocalHost().run([*lab.prefix(), sys.executable, "-c", CURL, url], seconds=10).out
-
-
-def health(lab: Lab, machine: str, port: int, path: str = "/health") -> str:
-    return get(lab, f"http://{lab.address(machine)}:{port}{path}")
-
-
-def backend(lab: Lab) -> str:
-    answer = health(lab, "backend", 8001, "/api/health")
-    return str(json.loads(answer)["status"]) if answer else "silent"
-
-
-def unit(lab: Lab, machine: str) -> str:
-    return {each.name: each for each in lab.status()}[machine].units.get(SERVICES[machine], "")
-
-
-def eventually(what: Callable[[], object], wanted: object, seconds: float = 15) -> None:
-    ends = time.monotonic() + seconds
-    while (seen := what()) != wanted:
-        assert time.monotonic() < ends, f"still {seen!r} and not {wanted!r}"
-        time.sleep(0.1)
+from tests.fleet.looks import SERVICES, backend, eventually, health, on_real_machines, unit
 
 
 def test_every_service_answers_at_the_seeds_address(lab: Lab) -> None:
@@ -189,7 +135,7 @@ def test_a_lab_left_by_a_killed_run_is_cleared_by_the_next(driver: str, tmp_path
         labs.find(tmp_path)
 
 
-@pytest.mark.parametrize("lab", ["nspawn"], indirect=True)
+@on_real_machines
 def test_a_machine_is_administered_over_ssh_as_the_seed_does(lab: Lab) -> None:
     lab.wait_booted()
     known = f"UserKnownHostsFile={lab.ssh_key.parent / 'known_hosts'}"

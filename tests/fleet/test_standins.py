@@ -111,6 +111,21 @@ def test_ollama_generates_only_with_a_model_that_is_there(start: Start, tmp_path
     assert post(f"{url}/api/generate", model="nomic-embed-text")[0] == 404
 
 
+def test_the_cloud_lists_its_models_and_embeds_with_them(start: Start) -> None:
+    url = start("cloud", CLOUD_MODELS="gpt,embedder")
+    listed = get(f"{url}/v1/models")["data"]
+    assert isinstance(listed, list)
+    assert [each["id"] for each in listed] == ["gpt", "embedder"]
+    status, (reply,) = post(f"{url}/v1/embeddings", model="embedder", input=["one", "two"])
+    vectors = reply["data"]
+    assert status == 200
+    assert isinstance(vectors, list)
+    assert [each["index"] for each in vectors] == [0, 1]
+    assert vectors[0]["embedding"] != vectors[1]["embedding"]
+    assert post(f"{url}/v1/embeddings", model="unknown", input="one")[0] == 404
+    assert post(f"{url}/v1/embeddings", model="embedder")[0] == 400
+
+
 def models(url: str) -> list[str]:
     tags = get(f"{url}/api/tags")["models"]
     assert isinstance(tags, list)

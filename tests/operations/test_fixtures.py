@@ -15,7 +15,9 @@ A fixture says what is asked of a machine and what it answers, in order, and wha
     seconds     the deadline; the operation's own if not given
     before      what a look had seen before a crash: then the order is judged without acting
     outcome, reason, detail, told      of an operation
-    answer, complaints, error          of a probe
+    kind                               of a probe: how the reading is sorted, good if not given
+    answer, complaints, error          the same; none if not given
+    metrics                            the same, without response_seconds
 
 A new path through an operation gets a new fixture here, and no new test.
 """
@@ -31,9 +33,17 @@ import pytest
 import yaml
 
 from tasks import catalog, systemd
+from tasks.contract import Kind, Reading
 from tasks.fake import Exchange, FakeHost
 from tasks.host import HostFault, HttpReply, NobodyListens, Ran
-from tasks.operation import carry_out, reconsider, take_reading
+from tasks.operation import (
+    Probe,
+    carry_out,
+    read_arguments,
+    reading_of,
+    reconsider,
+    take_reading,
+)
 from tasks.probes import browser, openvino
 
 HERE = Path(__file__).parent
@@ -66,6 +76,7 @@ INFO = {
     "connected_clients": 3,
     "used_memory": 1000,
     "maxmemory": 0,
+    "total_system_memory": 8000,
     "rdb_last_bgsave_status": "ok",
     "aof_last_write_status": "ok",
     "run_id": "abc",
@@ -153,16 +164,50 @@ def check_operation(host: FakeHost, name: str, wanted: dict[str, Any]) -> None:
 
 
 def check_probe(host: FakeHost, name: str, wanted: dict[str, Any]) -> None:
-    reading = take_reading(host, catalog.probes()[name], wanted["arguments"], vantage="here")
+    probe = catalog.probes()[name]
+    reading = take_reading(host, probe, wanted["arguments"], vantage="here")
     assert reading.complaints == tuple(wanted.get("complaints", ()))
     assert reading.error == wanted.get("error", "")
-    assert json.loads(json.dumps(reading.answer)) == wanted.get("answer", reading.answer)
+    assert reading.kind is Kind(wanted.get("kind", "good"))
+    assert reading.healthy == (reading.kind is Kind.GOOD)
+    assert dict(reading.answer) == wanted.get("answer", reading.answer)
+    metrics = dict(reading.metrics)
+    assert metrics.pop("response_seconds", None) == (None if reading.error else reading.latency_s)
+    assert metrics == wanted.get("metrics", metrics)
+    assert Reading.from_wire(json.loads(json.dumps(reading.to_wire()))) == reading
+    assert probe.pose is None or put_by_another(probe, wanted, reading) == reading
+
+
+def put_by_another(probe: Probe[Any], wanted: dict[str, Any], like: Reading) -> Reading:
+    """The same question, put by somebody who has no Host for it, as the watcher does."""
+    bound = read_arguments(probe.arguments, wanted["arguments"])
+    files = FakeHost(exchange(each) for each in wanted["machine"])
+    assert probe.pose
+    reply: Any
+    try:
+        probe.pose(files.read, bound)
+        reply = answer(wanted["machine"][-1])
+    except HostFault as fault:
+        reply = fault
+    return reading_of(
+        probe,
+        bound,
+        vantage=like.vantage,
+        asked_at=like.asked_at,
+        latency_s=like.latency_s,
+        reply_or_fault=reply,
+    )
 
 
 def test_every_operation_and_probe_has_a_fixture() -> None:
     there = {each.parent.name for each in CASES}
     wanted = {*catalog.operations(), *(PROBE + each for each in catalog.probes())}
     assert there == wanted
+
+
+def test_every_kind_of_reading_has_a_fixture() -> None:
+    kinds = {read(each).get("kind", "good") for each in CASES if each.parent.name.startswith(PROBE)}
+    assert kinds == set(Kind)
 
 
 @pytest.mark.parametrize("name", sorted(catalog.operations()))

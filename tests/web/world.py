@@ -32,8 +32,10 @@ from orchestrator.core.fleet import (
     Service,
     StepTemplate,
 )
+from orchestrator.core.health import Rule
 from orchestrator.core.incident import Incident
 from orchestrator.core.plan import Plan
+from orchestrator.core.policy import Rules
 from orchestrator.fleetfile import Inventory
 from orchestrator.lookout import Lookout
 from orchestrator.ports import PublishFailed
@@ -85,7 +87,7 @@ class World:
             plans[name] = plan
         roles = {"one": "the front", "two": "the side"}
         self.configuration = Configuration(
-            Inventory(self.fleet, (), {}, (), roles), scenarios, plans, ()
+            Inventory(self.fleet, (), {}, (), roles, Rule(), Rules()), scenarios, plans, ()
         )
         agents = {name: public_key(pair[1]) for name, pair in self.keys.items()}
         self.store, self.publisher = MemoryStore(), KeepingPublisher()

@@ -1,8 +1,9 @@
 """Stands in for AutoBot's backend: the same health answer, the same start-up phases.
 
 Like the real one it always answers 200 and says in the body how it is; it waits for Redis
-while starting, and keeps asking Redis afterwards, so its health is really observed.
-Settings: LISTEN, PORT, REDIS, REDIS_PORT, REDIS_WAIT, PHASE_SECONDS, LOG.
+while starting, and keeps asking Redis afterwards, so its health is really observed. For
+INITIALISING_SECONDS after its start what stands before it answers 502 in its place.
+Settings: LISTEN, PORT, REDIS, REDIS_PORT, REDIS_WAIT, PHASE_SECONDS, INITIALISING_SECONDS, LOG.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ class Backend:
         self.redis = "unknown"
         self.log = Path(setting("LOG", "/var/log/autobot/backend.log"))
         self.started = time.monotonic()
+        self.answers_at = self.started + float(setting("INITIALISING_SECONDS", "0"))
 
     def answer(self, path: str) -> tuple[int, str, bytes] | None:
+        if time.monotonic() < self.answers_at:
+            return 502, "text/html", b"<html><h1>502 Bad Gateway</h1></html>"
         if path == "/":
             return as_json({"service": "autobot-backend"})
         if path != "/api/health":
@@ -50,6 +54,7 @@ class Backend:
 
     def initialize(self) -> None:
         """The phases of the real start: settings, then Redis, then the knowledge base."""
+        time.sleep(max(0.0, self.answers_at - time.monotonic()))
         pause = float(setting("PHASE_SECONDS", "0.1"))
         time.sleep(pause)
         self.enter("phase1")

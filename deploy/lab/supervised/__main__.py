@@ -19,7 +19,7 @@ from pathlib import Path
 from deploy.lab.machines import AGENT
 from deploy.lab.process import DOOR_PORT, pids_of
 from deploy.lab.supervised import answers
-from deploy.lab.supervised.unit import Unit, read
+from deploy.lab.supervised.unit import Unit
 
 
 class Supervisor:
@@ -43,7 +43,7 @@ class Supervisor:
         self.address = plan["machines"][name]["address"]
         self.booted_at = 0.0
         self.units = {
-            path.stem: Unit(path.stem, read(path), base, journals / path.stem)
+            path.stem: Unit(path.stem, path, base, journals / path.stem)
             for path in sorted((laid / "units").glob("*.service"))
         }
 

@@ -14,11 +14,7 @@ from typing import Protocol
 
 from deploy.lab.supervised.unit import Unit
 
-#: The last two are not systemd's: what a drop-in with Restart=no does on a real machine.
-ORDERS = (
-    *("start", "stop", "restart", "kill", "reset-failed"),
-    *("lab-forbid-restart", "lab-allow-restart"),
-)
+ORDERS = ("start", "stop", "restart", "kill", "reset-failed")
 PS = ("-e", "-ww", "-o", "pid=,ppid=,args=")
 
 
@@ -63,6 +59,8 @@ async def answer(machine: Machine, argv: Sequence[str]) -> Reply:
         case "list-units":
             return Reply(out="".join(_failed(unit) for unit in machine.units.values()))
         case "daemon-reload":
+            for each in machine.units.values():
+                each.reload()
             return Reply()
         case _ if verb in ORDERS:
             return await _orders(machine, verb, names, options)
@@ -76,6 +74,9 @@ async def _orders(
         if name not in machine.units:
             unit = f"{name}.service"
             return Reply(5, err=f"Failed to {verb} {unit}: Unit {unit} not found.\n")
+        if "--no-block" in options:
+            machine.units[name].later(_unawaited(machine.units[name], verb, options))
+            continue
         reply = await _order(machine.units[name], verb, options)
         if reply.code:
             return reply
@@ -91,12 +92,14 @@ async def _order(unit: Unit, verb: str, options: Mapping[str, str]) -> Reply:
             unit.signal(signal.Signals[f"SIG{name}"])
         case "reset-failed":
             unit.reset()
-        case "lab-forbid-restart" | "lab-allow-restart":
-            unit.may_restart = verb == "lab-allow-restart"
     if verb in ("start", "restart") and not await unit.start():
         hint = f"See 'journalctl -u {unit.name}' for details."
         return Reply(1, err=f"Job for {unit.name}.service failed. {hint}\n")
     return Reply()
+
+
+async def _unawaited(unit: Unit, verb: str, options: Mapping[str, str]) -> None:
+    await _order(unit, verb, options)
 
 
 def _show(machine: Machine, name: str, options: Mapping[str, str]) -> str:

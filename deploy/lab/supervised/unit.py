@@ -14,9 +14,11 @@ import shlex
 import signal
 import socket
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from deploy.lab.processes import die_with_parent
 
@@ -25,7 +27,7 @@ START_TIMEOUT, STOP_TIMEOUT = 90.0, 90.0
 
 @dataclass(frozen=True, slots=True)
 class UnitFile:
-    """A .service file as far as this supervisor understands it."""
+    """A .service file with its drop-ins, as far as this supervisor understands them."""
 
     description: str
     condition: str
@@ -42,7 +44,8 @@ class UnitFile:
 
 def read(path: Path) -> UnitFile:
     said: dict[str, list[str]] = {}
-    for line in path.read_text().splitlines():
+    drop_ins = sorted((path.parent / f"{path.name}.d").glob("*.conf"))
+    for line in [line for each in (path, *drop_ins) for line in each.read_text().splitlines()]:
         name, separator, value = line.partition("=")
         if separator and not line.startswith("#"):
             said.setdefault(name, []).append(value.strip())
@@ -83,7 +86,7 @@ class Unit:
     """A unit's state, and the process behind it."""
 
     name: str
-    file: UnitFile
+    path: Path
     base: dict[str, str]  #: the machine's own environment, under the unit's
     journal: Path
     active: str = "inactive"
@@ -94,10 +97,17 @@ class Unit:
     invocation: str = ""
     left_inactive: float = 0.0
     became_active: float = 0.0
-    may_restart: bool = True
     process: asyncio.subprocess.Process | None = None
     _waiter: asyncio.Task[None] | None = None
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _ordered: asyncio.Task[None] | None = None
+
+    def __post_init__(self) -> None:
+        self.reload()
+
+    def reload(self) -> None:
+        """What runs is left alone; how it ends goes by the new file."""
+        self.file = read(self.path)
 
     @property
     def main_pid(self) -> int:
@@ -114,6 +124,10 @@ class Unit:
         while self.active == "activating" and self.sub != "auto-restart":
             await self._next_change()
         return self.active == "active"
+
+    def later(self, order: Coroutine[Any, Any, None]) -> None:
+        """Carry an order out without anybody waiting for it, as `--no-block` asks."""
+        self._ordered = asyncio.create_task(order)
 
     async def stop(self) -> None:
         if self.active in ("inactive", "failed"):
@@ -213,7 +227,7 @@ class Unit:
         self.process = None
         if stopping and self.result == "success":
             self._become("inactive", "dead")
-        elif not stopping and self.file.restarts and self.may_restart:
+        elif not stopping and self.file.restarts:
             self._become("activating", "auto-restart")
             mine = self.invocation
             await asyncio.sleep(self.file.restart_s)

@@ -1,0 +1,210 @@
+"""Watching the fleet: readings in, incidents opened, kept up to date, begun or held.
+
+What lives here: the memory of what was seen, and the loop look → detect → rule, once a second.
+What must not: asking anybody (watcher.py, the agents) and any decision; those are in core/.
+
+Readings come from many threads; the loop is one. What it remembers may be lost at any time: the
+incidents are in the store, and two readings later everything is known again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.coordinator import Coordinator
+from orchestrator.core.common import Common, common_cause
+from orchestrator.core.detection import Open, detect
+from orchestrator.core.events import Begin, Event, Held
+from orchestrator.core.grace import grace, noticed
+from orchestrator.core.health import Standing, Use, Watch, judge
+from orchestrator.core.incident import WORKING, IllegalMove, Incident, State
+from orchestrator.core.picture import Condition, Picture, Sight, Start, look_at_fleet
+from orchestrator.core.policy import (
+    Allowed,
+    Ask,
+    FleetState,
+    Forbidden,
+    Rules,
+    Wait,
+    Window,
+    machines_of,
+    may_start,
+)
+from tasks.contract import Reading
+
+log = logging.getLogger("autobot_dr.overseer")
+
+CLOSED_RUNS = 100  #: the newest that are looked through for recoveries that count
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The newest look, for people."""
+
+    picture: Picture
+    common: Common | None
+    standings: Mapping[str, Standing]
+
+
+class Overseer:
+    """One per coordinator."""
+
+    def __init__(self, coordinator: Coordinator, watches: Sequence[Watch], rules: Rules) -> None:
+        self.coordinator, self.rules = coordinator, rules
+        self.watches = tuple(watches)
+        self._by_name = {each.name: each for each in watches}
+        self._lock = threading.Lock()
+        self._standings: dict[str, Standing] = {}
+        self._beats: dict[str, float] = {}
+        self._starts: dict[str, Start] = {}
+        self._verified: dict[str, float] = {}
+        self._grace: dict[str, float] = {}
+        self._hearing_since: float | None = None
+        self.view: View | None = None
+
+    def take(self, name: str, reading: Reading) -> None:
+        """One more reading of a watch. A name that is not watched any more is passed over."""
+        watch = self._by_name.get(name)
+        if watch is None:
+            return
+        with self._lock:
+            standing = judge(watch, self._standings.get(name), reading)
+            self._standings[name] = standing
+            if watch.use is Use.UNIT and (
+                start := noticed(self._starts.get(watch.service), reading)
+            ):
+                self._starts[watch.service] = start
+        if watch.use is Use.ANSWERS and reading.healthy:
+            self._healthy(watch.service, reading.asked_at)
+
+    def heard(self, machine: str, at: float, readings: Mapping[str, Reading]) -> None:
+        """An agent was heard, with what it saw."""
+        with self._lock:
+            self._beats[machine] = max(at, self._beats.get(machine, at))
+        for name, reading in readings.items():
+            # An agent may only speak of what it was asked.
+            if (watch := self._by_name.get(name)) and watch.vantage == machine:
+                self.take(name, reading)
+
+    def hearing(self, since: float | None) -> None:
+        """Since when agents can be heard at all; None while they cannot."""
+        with self._lock:
+            self._hearing_since = since
+
+    def picture(self) -> Picture | None:
+        return self.view.picture if self.view else None
+
+    def tick(self) -> None:
+        """Look at everything, open what is new, tell what changed, begin what may begin."""
+        now = self.coordinator.now()
+        incidents = list(self.coordinator.store.not_closed())
+        self._note_verified(incidents)
+        picture, common = self._look(now)
+        for finding in detect(
+            self.coordinator.protected.fleet,
+            picture,
+            common,
+            incidents,
+            self.coordinator.protected.plans,
+            self.rules,
+        ):
+            if isinstance(finding, Open):
+                incidents.append(self.coordinator.open_failure(finding.failure))
+            else:
+                self._tell(finding.run, finding.event)
+        self._begin(incidents, picture, common, now)
+
+    def _look(self, now: float) -> tuple[Picture, Common | None]:
+        with self._lock:
+            sight = Sight(
+                self.watches,
+                dict(self._standings),
+                dict(self._beats),
+                self._hearing_since,
+                dict(self._starts),
+                {name: self._grace_of(name) for name in self._starts},
+                dict(self._verified),
+            )
+        fleet = self.coordinator.protected.fleet
+        picture = look_at_fleet(fleet, sight, now)
+        common = common_cause(fleet, picture, self.rules.share, self.rules.window_s)
+        self.view = View(picture, common, sight.standings)
+        return picture, common
+
+    def _grace_of(self, service: str) -> float:
+        if service not in self._grace:
+            known = self.coordinator.protected.fleet.services[service]
+            floor = max(known.start_seconds, known.grace_s)
+            self._grace[service] = grace(floor, self.coordinator.store.starts.of(service))
+        return self._grace[service]
+
+    def _healthy(self, service: str, at: float) -> None:
+        """The end of a start, if one was going on."""
+        with self._lock:
+            start = self._starts.get(service)
+            if start is None or start.healthy or at < start.at:
+                return
+            self._starts[service] = Start(start.invocation, start.at, healthy=True)
+            self._grace.pop(service, None)
+        self.coordinator.store.starts.add(service, start.invocation, start.at, at - start.at)
+
+    def _note_verified(self, incidents: Sequence[Incident]) -> None:
+        for each in incidents:
+            if each.state is State.RESOLVED and each.branches and each.ended_at is not None:
+                checks = each.plan.rungs[each.rung].branches[-1].required
+                for service in checks:
+                    before = self._verified.get(service, each.ended_at)
+                    self._verified[service] = max(before, each.ended_at)
+
+    def _tell(self, run: str, event: Event) -> None:
+        try:
+            self.coordinator.apply(run, event)
+        except IllegalMove as late:
+            log.info("%s: %s", run, late)
+
+    def _begin(
+        self, incidents: Sequence[Incident], picture: Picture, common: Common | None, now: float
+    ) -> None:
+        """Rule on every incident that waits, one after the other: each sees what the last did."""
+        working = {m: i.run for i in incidents if i.state in WORKING for m in machines_of(i)}
+        begun = self._begun(incidents)
+        windows = self._windows()
+        dead = tuple(
+            name
+            for name, each in picture.machines.items()
+            if each.condition in (Condition.OFF, Condition.CUT_OFF, Condition.SILENT)
+        )
+        for incident in incidents:
+            if incident.state is not State.OPEN or incident.failure is None:
+                continue
+            state = FleetState(picture, common, windows, working, tuple(begun))
+            ruling = may_start(incident, self.rules, state, now)
+            match ruling:
+                case Allowed():
+                    self._tell(incident.run, Begin(dead))
+                    working |= dict.fromkeys(machines_of(incident), incident.run)
+                    begun.append((incident.failure.services[0], now))
+                case Ask(reason):
+                    self._tell(incident.run, Begin(dead, ask=reason))
+                case Wait(reason):
+                    quiet = any(each.covers(incident.failure, now) for each in windows)
+                    self._tell(incident.run, Held(reason, quiet=quiet))
+                case Forbidden(reason):
+                    self._tell(incident.run, Held(reason, final=True))
+
+    def _begun(self, incidents: Sequence[Incident]) -> list[tuple[str, float]]:
+        """Every recovery that counts against a budget, also of incidents that are closed."""
+        known = {each.run: each for each in self.coordinator.store.runs(limit=CLOSED_RUNS)}
+        known |= {each.run: each for each in incidents}
+        return [
+            (each.failure.services[0], at)
+            for each in known.values()
+            if each.failure is not None
+            for at in each.begun
+        ]
+
+    def _windows(self) -> tuple[Window, ...]:
+        return ()
