@@ -20,7 +20,7 @@ import shutil
 import signal
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -28,10 +28,11 @@ from tasks.arguments import BadArguments, read_arguments
 from tasks.backup import history
 from tasks.backup.commandlog import offset_line
 from tasks.backup.following import Place, Watch
-from tasks.backup.history import About, DamagedHistory, Segment
+from tasks.backup.history import About, DamagedHistory
 from tasks.backup.link import Link, LinkFault, LinkRefused, Server
 from tasks.backup.rdbstream import NotADump
-from tasks.backup.receiving import Continues, DumpFile, Full, open_stream, receive
+from tasks.backup.receiving import Continues, DumpFile, Full, Written, open_stream, receive
+from tasks.backup.segment import Segment
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 30.0
 #: So long without a fault, and the next fault is a first one again.
@@ -59,6 +60,7 @@ class Capture:
         self.server = Server(settings.address, settings.port, settings.password_file, settings.user)
         self.segment: Segment | None = None
         self.stopping = False
+        self.covers_until = _covered(self.root)
         self.steady_since = time.monotonic()
 
     def stop(self, _signal: int, _frame: FrameType | None) -> None:
@@ -72,6 +74,7 @@ class Capture:
         while not self.stopping:
             self.steady_since = time.monotonic()
             try:
+                self._check_room()
                 self._reopen()
                 with Link(self.server) as link:
                     self._follow(link)
@@ -142,9 +145,9 @@ class Capture:
         ):
             place.seal()
         watch.look(place.segment.log.offset)
+        self.covers_until = watch.covers_until or self.covers_until
         self._say("following", "", {**place.told(), **watch.told()})
-        if shutil.disk_usage(self.root).free < settings.free_bytes:
-            raise OSError(errno.ENOSPC, f"less than {settings.free_bytes} bytes would be left free")
+        self._check_room()
 
     def _begin(self, link: Link, full: Full) -> tuple[Segment, bytes]:
         """A new history from a whole dump; the old one is closed and kept."""
@@ -153,41 +156,31 @@ class Capture:
             self.segment.take_off_tail()
             if self.segment.log.commands:
                 self.segment.seal()
-        known = history.histories(self.root)
-        needed = self.settings.free_bytes + (
-            history.read_about(known[-1]).base_bytes if known else 0
-        )
-        if shutil.disk_usage(self.root).free < needed:
-            raise OSError(errno.ENOSPC, f"a new history needs {needed} free bytes")
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(began_at))
-        incoming = self.root / f"{history.INCOMING}{stamp}"
+        if known := history.histories(self.root):
+            self._check_room(history.read_about(known[-1]).base_bytes)
+        name = history.next_name(self.root, began_at, full.replid)
+        incoming = self.root / f"{history.INCOMING}{name}"
         (incoming / history.LOG_FOLDER).mkdir(parents=True, mode=0o700)
-        self._say("syncing", f"receiving a dump for a new history ({incoming.name})")
+        self._say("syncing", f"receiving a dump for {name}")
         dump = DumpFile(incoming / history.LOG_FOLDER / history.BASE)
         try:
             rest = receive(link, dump.write, go_on=lambda: not self.stopping)
-            written = dump.finish()
+            about = About(
+                self.server.name, began_at, full.replid, full.offset, *_facts(dump.finish())
+            )
         except BaseException:
             dump.discard()
             shutil.rmtree(incoming)
             raise
-        about = About(
-            self.server.name,
-            began_at,
-            full.replid,
-            full.offset,
-            written.bytes,
-            written.sha256,
-            written.checksummed,
-        )
-        history.write_durably(
-            incoming / history.LOG_FOLDER / history.MANIFEST, history.aof_manifest(0)
-        )
-        history.write_durably(incoming / history.ABOUT, json.dumps(asdict(about), indent=1) + "\n")
-        folder = self.root / history.folder_name(stamp, full.replid)
-        incoming.rename(folder)
+        history.complete(incoming, about)
+        incoming.rename(self.root / name)
         history.sync_folder(self.root)
-        return Segment.reopened(folder, began_at), rest
+        return Segment.reopened(self.root / name, began_at), rest
+
+    def _check_room(self, more: int = 0) -> None:
+        needed = self.settings.free_bytes + more
+        if shutil.disk_usage(self.root).free < needed:
+            raise OSError(errno.ENOSPC, f"less than the {needed} bytes that must be left are free")
 
     def _say(self, state: str, reason: str, more: dict[str, object] | None = None) -> None:
         told = {
@@ -196,6 +189,7 @@ class Capture:
             "at": time.time(),
             "source": self.server.name,
             "pid": os.getpid(),
+            "covers_until": self.covers_until,
             **(more or {}),
         }
         if state != "following":
@@ -205,6 +199,19 @@ class Capture:
             temporary = self.root / ".status.new"
             temporary.write_text(json.dumps(told) + "\n")
             temporary.replace(self.root / "status.json")
+
+
+def _facts(written: Written) -> tuple[int, str, bool]:
+    return written.bytes, written.sha256, written.checksummed
+
+
+def _covered(root: Path) -> float | None:
+    """Until when all was on the disk when this was last said: it still is."""
+    try:
+        said = json.loads((root / "status.json").read_text())["covers_until"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return said if isinstance(said, float) else None
 
 
 def main() -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 #: The longest word that is looked at: MULTI, EXEC, SELECT and its number, REPLCONF, GETACK.
 _LOOKED_AT = 16
 _LONGEST_LINE = 1024
+_COMMENT = ord("#")
 
 
 class NotALog(ValueError):
@@ -55,10 +56,7 @@ class CommandLog:
                 step = min(self._skip, size - at)
                 at += step
                 self._skip -= step
-                if self._skip:
-                    break
-                self._words -= 1
-                if not self._words and self._command_ends(base + at) and first_cut is None:
+                if not self._skip and self._word_ends(base + at) and first_cut is None:
                     first_cut = self.cut
                 continue
             end = data.find(b"\r\n", at)
@@ -66,25 +64,20 @@ class CommandLog:
                 self._hold(data[at:])
                 break
             after = end + 2
-            if not self._words:
-                if data[at] == 0x23:
-                    self._annotation(data[at:end], base + at, base + after)
-                else:
-                    self._words = _number(data, at, end, b"*")
-                    self._first = True
-                at = after
-                continue
-            length = _number(data, at, end, b"$")
-            if length <= _LOOKED_AT and (self._first or self._name == b"SELECT"):
-                if after + length > size:
-                    self._hold(data[at:])
-                    break
-                self._word(data[after : after + length])
-            else:
-                if self._first:
-                    self._name = b""
+            if self._words:
+                length = _number(data, at, end, b"$")
+                if length <= _LOOKED_AT and (self._first or self._name == b"SELECT"):
+                    if after + length > size:
+                        self._hold(data[at:])
+                        break
+                    self._word(data[after : after + length])
                 self._first = False
-            self._skip = length + 2
+                self._skip = length + 2
+            elif data[at] == _COMMENT:
+                self._annotation(data[at:end], base + at, base + after)
+            else:
+                self._words = _number(data, at, end, b"*")
+                self._first, self._name = True, b""
             at = after
         return first_cut
 
@@ -109,11 +102,15 @@ class CommandLog:
 
     def _word(self, word: bytes) -> None:
         if self._first:
-            self._first, self._name = False, word.upper()
+            self._name = word.upper()
         elif word.isdigit():
             self._selected = int(word)
 
-    def _command_ends(self, at: int) -> bool:
+    def _word_ends(self, at: int) -> bool:
+        """Whether the log may be cut after this word."""
+        self._words -= 1
+        if self._words:
+            return False
         name, self._name = self._name, b""
         if name == b"MULTI":
             self._in_transaction = True

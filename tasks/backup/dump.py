@@ -44,6 +44,13 @@ class Settings:
     user: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _About:
+    info: Mapping[str, str]
+    modules: tuple[str, ...]
+    module_files: tuple[str, ...]
+
+
 class NotTaken(Exception):
     """No dump was taken, and nothing was left behind; the earlier backups are as they were."""
 
@@ -52,50 +59,53 @@ def take(settings: Settings) -> tuple[Path, Manifest]:
     """A new backup folder; its dump is whole by its own marks. Raises NotTaken."""
     server = Server(settings.address, settings.port, settings.password_file, settings.user)
     into = Path(settings.into)
-    incoming: Path | None = None
     try:
         into.mkdir(parents=True, exist_ok=True, mode=0o700)
         with Link(server) as link:
-            info, modules, files = _about(link)
+            known = _about(link)
             full = open_stream(link)
             if not isinstance(full, Full):
                 raise NotTaken(f"{server.name} went on with a stream that was never begun")
-            taken_at = time.time()
-            name = manifests.new_id(taken_at, full.replid)
-            incoming = into / f"{INCOMING}{name}"
-            incoming.mkdir(mode=0o700)
-            file = DumpFile(incoming / "dump.rdb")
-            receive(link, file.write)
-            written = file.finish()
+            return _received(link, full, known, into)
+    except (LinkFault, LinkRefused, NotADump) as fault:
+        raise NotTaken(str(fault)) from fault
+    except OSError as error:
+        raise NotTaken(f"{into} cannot be written: {error.strerror or error}") from error
+
+
+def _received(link: Link, full: Full, known: _About, into: Path) -> tuple[Path, Manifest]:
+    taken_at = time.time()
+    name = manifests.new_id(taken_at, full.replid)
+    incoming = into / f"{INCOMING}{name}"
+    incoming.mkdir(mode=0o700)
+    try:
+        file = DumpFile(incoming / "dump.rdb")
+        receive(link, file.write)
+        written = file.finish()
         manifest = Manifest(
             id=name,
-            source=server.name,
+            source=link.server.name,
             taken_at=taken_at,
             covers_until=taken_at,
             size_bytes=written.bytes,
             sha256=written.sha256,
             rdb_version=written.rdb_version,
             checksummed=written.checksummed,
-            redis_version=info.get("redis_version", ""),
-            modules=modules,
-            module_files=files,
+            redis_version=known.info.get("redis_version", ""),
+            modules=known.modules,
+            module_files=known.module_files,
             replid=full.replid,
             offset=full.offset,
-            source_keys=_keys(info),
-            evicted_keys=int(info.get("evicted_keys", -1)),
+            source_keys=_keys(known.info),
+            evicted_keys=int(known.info.get("evicted_keys", -1)),
         )
         write_durably(incoming / "manifest.json", manifests.to_json(manifest))
         incoming.rename(into / name)
-        sync_folder(into)
-        incoming = None
-        return into / name, manifest
-    except (LinkFault, LinkRefused, NotADump) as fault:
-        raise NotTaken(str(fault)) from fault
-    except OSError as error:
-        raise NotTaken(f"{into} cannot be written: {error.strerror or error}") from error
     finally:
-        if incoming:
-            shutil.rmtree(incoming, ignore_errors=True)
+        # Renamed, it is not there any more.
+        shutil.rmtree(incoming, ignore_errors=True)
+    sync_folder(into)
+    return into / name, manifest
 
 
 def sweep(into: Path) -> None:
@@ -104,7 +114,7 @@ def sweep(into: Path) -> None:
         shutil.rmtree(leftover)
 
 
-def _about(link: Link) -> tuple[Mapping[str, str], tuple[str, ...], tuple[str, ...]]:
+def _about(link: Link) -> _About:
     """What the source says of itself, as far as it may be asked."""
     said, listed = link.ask_all([("INFO",), ("MODULE", "LIST")])
     if isinstance(said, ErrorReply) and said.kind in ("NOAUTH", "LOADING"):
@@ -115,7 +125,7 @@ def _about(link: Link) -> tuple[Mapping[str, str], tuple[str, ...], tuple[str, .
     for module in listed if isinstance(listed, list) else ():
         pairs = dict(zip(module[::2], module[1::2], strict=False))
         modules.append(f"{pairs.get(b'name', b'?').decode()} {pairs.get(b'ver', '?')}")
-    return info, tuple(modules), module_lines(listed)
+    return _About(info, tuple(modules), module_lines(listed))
 
 
 def _keys(info: Mapping[str, str]) -> int:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import select
 import time
 
-from tasks.backup.history import Segment
 from tasks.backup.link import CHUNK, Link, LinkFault, LinkRefused, Server
 from tasks.backup.receiving import SILENCE_SECONDS
+from tasks.backup.segment import Segment
 
 #: Reading waits this long for more to come, so that thousands of small commands are one write.
 _GATHER_SECONDS = 0.005
@@ -137,7 +137,6 @@ class Watch:
         return {
             "source_offset": self.source_offset,
             "lag_bytes": self.lag_bytes,
-            "covers_until": self.covers_until,
             "lag_seconds": None
             if self.covers_until is None
             else max(0.0, time.time() - self.covers_until),

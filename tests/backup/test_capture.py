@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tasks.backup import history
-from tasks.backup.link import Link, LinkFault
+from tasks.backup.link import Link, LinkFault, packed
+from tasks.backup.segment import Segment
 from tests.backup.rig import Redis, capture, info, loaded, redis, source_offset
 from tests.integration.rig import wait_for
 
@@ -239,3 +240,46 @@ def test_told_to_stop_it_ends_with_everything_on_the_disk(source: Redis, tmp_pat
         made.process.start()
         made.wait_covered()
     assert info(source, "stats")["sync_full"] == "1"
+
+
+def test_a_full_disk_is_said_before_it_is_full(source: Redis, tmp_path: Path) -> None:
+    with capture(tmp_path / "c", source, free_bytes=10**18) as made:
+        wait_for("a status", lambda: made.status().get("state") == "waiting")
+        assert "must be left are free" in made.status()["reason"]
+        assert not made.histories()
+
+
+def test_any_change_of_what_was_sealed_is_found(source: Redis, tmp_path: Path) -> None:
+    with capture(tmp_path / "c", source, segment_seconds=0.5) as made:
+        made.wait_covered()
+        for _ in range(2):
+            source.fill(10)
+            made.wait_covered()
+            time.sleep(1.2)
+    (folder,) = made.histories()
+    assert len(history.read_chain(folder)) >= 2
+    for name in ("appendonly.aof.1.base.rdb", "appendonly.aof.1.incr.aof"):
+        file = folder / history.LOG_FOLDER / name
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        assert [str(file) in each for each in history.faults(folder)] == [True]
+        file.write_bytes(whole)
+    _, *others = (folder / history.CHAIN).read_text().splitlines(keepends=True)
+    (folder / history.CHAIN).write_text("".join(others))
+    assert "does not follow" in next(history.faults(folder))
+
+
+def test_times_in_the_log_rise_when_the_clock_jumps(tmp_path: Path) -> None:
+    (tmp_path / history.LOG_FOLDER).mkdir()
+    begin = history.About("here", 100.0, "a" * 40, 0, 0, "", True)
+    history.complete(tmp_path, begin)
+    segment = Segment.reopened(tmp_path, 100.0)
+    for now in (101, 150, 90, 120, 151):
+        segment.add_received(packed(("SET", "a", str(now))), now)
+    segment.close()
+    log = (tmp_path / history.LOG_FOLDER / history.segment_name(1)).read_bytes()
+    stamps = [int(line[4:]) for line in log.split(b"\r\n") if line.startswith(b"#TS:")]
+    assert stamps == [100, 101, 150, 151]
+    again = Segment.reopened(tmp_path, 60.0)
+    assert (again.log.offset, again.stamp) == (segment.log.offset, 151)
+    again.close()
