@@ -1,6 +1,6 @@
 # The first two targets are the README's; `make` alone lists all.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench sweep clean
 
 PYTHON := .venv/bin/python
 READY := .venv/.ready
@@ -30,6 +30,11 @@ check: $(READY)
 bench: $(READY)
 	@deploy/lab/prepare.sh lab
 	@$(PYTHON) -m tests.bench $(if $(ONLY),--only $(ONLY))
+
+## make sweep   every fault of the table on real machines, with detection and recovery times
+sweep: $(READY)
+	@deploy/lab/prepare.sh lab
+	@$(PYTHON) -m tests.sweeps $(if $(ONLY),--only "$(ONLY)")
 
 ## make clean   remove what make made here (not the lab's root file system in ~/.cache)
 clean:

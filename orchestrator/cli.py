@@ -24,6 +24,7 @@ COMMANDS = {
     "run": "orchestrator.commands.runs",
     "status": "orchestrator.commands.status",
     "incident": "orchestrator.commands.incidents",
+    "maintenance": "orchestrator.commands.maintenance",
     "up": "orchestrator.commands.processes",
     "coordinator": "orchestrator.commands.processes",
     "agent": "orchestrator.commands.processes",

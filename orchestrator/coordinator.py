@@ -20,6 +20,7 @@ from nacl.signing import VerifyKey
 
 from orchestrator.core.advance import advance
 from orchestrator.core.events import (
+    Acknowledged,
     Approved,
     Begin,
     CallHuman,
@@ -27,16 +28,20 @@ from orchestrator.core.events import (
     Checked,
     Entry,
     Event,
+    Noted,
     Publish,
     Reported,
     Resumed,
+    Settled,
+    SettledByHand,
     Tick,
 )
 from orchestrator.core.failure import Failure
 from orchestrator.core.fleet import Fleet, Scenario
-from orchestrator.core.incident import Incident, State
+from orchestrator.core.incident import IllegalMove, Incident, State
 from orchestrator.core.plan import Plan
 from orchestrator.lookout import Lookout
+from orchestrator.notebook import UnknownIncident
 from orchestrator.ports import Clock, Publisher, PublishFailed, Store
 from tasks.contract import Progress, WorkReport, is_signed_by
 
@@ -138,6 +143,31 @@ class Coordinator:
 
     def resume(self, run: str, by: str) -> Incident:
         return self.apply(run, Resumed(by))
+
+    def acknowledge(self, incident: str, by: str) -> Incident:
+        return self.apply(self._run_of(incident), Acknowledged(by))
+
+    def note(self, incident: str, by: str, text: str) -> Incident:
+        return self.apply(self._run_of(incident), Noted(by, text))
+
+    def resolve(self, incident: str, by: str, reason: str) -> Incident:
+        return self.apply(self._run_of(incident), SettledByHand(by, reason))
+
+    def close(self, incident: str, by: str, reason: str) -> Incident:
+        """Close what is over or given up. What still goes on is not closed by hand."""
+        left = self.apply(self._run_of(incident), Settled(reason, by))
+        if left.state is not State.CLOSED:
+            raise IllegalMove(
+                f"incident {incident} is {left.state}; only one that is resolved or escalated "
+                "can be closed"
+            )
+        return left
+
+    def _run_of(self, incident: str) -> str:
+        run = self.store.run_of_incident(incident)
+        if run is None:
+            raise UnknownIncident(incident)
+        return run
 
     def report(self, report: WorkReport) -> None:
         """Take an agent's report, if that agent signed it and its run is known."""

@@ -16,6 +16,7 @@ import http.client
 import io
 import ipaddress
 import os
+import re
 import socket
 import ssl
 from collections.abc import Callable
@@ -35,6 +36,7 @@ from tasks.trust import Trust
 
 LINE_LIMIT = 65536  #: of a header, as http.client has it
 LINES_LIMIT = 102  #: a status line and one header more than http.client takes
+ORDINARY = re.compile(rb"HTTP/1\.[01] [1-9]\d\d[ \r\n]")
 BLANK = (b"\r\n", b"\n", b"")
 
 _Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -186,7 +188,7 @@ async def _head(reader: asyncio.StreamReader, method: str) -> http.client.HTTPRe
     while True:
         head = first = await _line(reader, "status line")
         interim = first.split(None, 2)[1:2] == [b"100"]
-        if not interim:
+        if not interim and not ORDINARY.match(first):
             # One that speaks no HTTP may never send the end of a head.
             _parsed(first, method)
         for _ in range(LINES_LIMIT):

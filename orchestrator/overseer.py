@@ -19,9 +19,16 @@ from orchestrator.core.common import Common, common_cause
 from orchestrator.core.detection import Open, detect
 from orchestrator.core.events import Begin, Event, Held
 from orchestrator.core.grace import grace, noticed
-from orchestrator.core.health import Standing, Use, Watch, judge
-from orchestrator.core.incident import WORKING, IllegalMove, Incident, State
-from orchestrator.core.picture import Condition, Picture, Sight, Start, look_at_fleet
+from orchestrator.core.health import COORDINATOR, Standing, Use, Watch, judge, without_data
+from orchestrator.core.incident import WORKING, IllegalMove, Incident, State, may_begin
+from orchestrator.core.picture import (
+    DEAD_AFTER,
+    Condition,
+    Picture,
+    Sight,
+    Start,
+    look_at_fleet,
+)
 from orchestrator.core.policy import (
     Allowed,
     Ask,
@@ -29,7 +36,6 @@ from orchestrator.core.policy import (
     Forbidden,
     Rules,
     Wait,
-    Window,
     machines_of,
     may_start,
 )
@@ -93,6 +99,26 @@ class Overseer:
         """Since when agents can be heard at all; None while they cannot."""
         with self._lock:
             self._hearing_since = since
+
+    def silent_machines(self, seconds: float) -> tuple[str, ...]:
+        """Those whose agents could have been heard for so long and were not."""
+        now = self.coordinator.now()
+        with self._lock:
+            if self._hearing_since is None or now - self._hearing_since < seconds:
+                return ()
+            return tuple(
+                name
+                for name in self.coordinator.protected.fleet.machines
+                if now - self._beats.get(name, 0.0) > seconds
+            )
+
+    def untold(self) -> tuple[str, ...]:
+        """Watches of agents that are heard, and that say nothing of them."""
+        now = self.coordinator.now()
+        silent = set(self.silent_machines(DEAD_AFTER))
+        with self._lock:
+            mine = [e for e in self.watches if e.vantage not in (COORDINATOR, *silent)]
+            return without_data(mine, self._standings, now) if self._hearing_since else ()
 
     def picture(self) -> Picture | None:
         return self.view.picture if self.view else None
@@ -171,14 +197,14 @@ class Overseer:
         """Rule on every incident that waits, one after the other: each sees what the last did."""
         working = {m: i.run for i in incidents if i.state in WORKING for m in machines_of(i)}
         begun = self._begun(incidents)
-        windows = self._windows()
+        windows = tuple(self.coordinator.store.windows.current(now))
         dead = tuple(
             name
             for name, each in picture.machines.items()
             if each.condition in (Condition.OFF, Condition.CUT_OFF, Condition.SILENT)
         )
         for incident in incidents:
-            if incident.state is not State.OPEN or incident.failure is None:
+            if incident.failure is None or not may_begin(incident):
                 continue
             state = FleetState(picture, common, windows, working, tuple(begun))
             ruling = may_start(incident, self.rules, state, now)
@@ -205,6 +231,3 @@ class Overseer:
             if each.failure is not None
             for at in each.begun
         ]
-
-    def _windows(self) -> tuple[Window, ...]:
-        return ()

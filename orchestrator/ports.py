@@ -12,7 +12,9 @@ from typing import Protocol
 
 from orchestrator.core.events import Effect, Entry, Publish
 from orchestrator.core.incident import Decision, Incident
+from orchestrator.notebook import Notebook
 from orchestrator.starts import Starts
+from orchestrator.windows import Windows
 from tasks.contract import WorkReport
 
 
@@ -57,11 +59,21 @@ class Store(Protocol):
     """
 
     @property
+    def windows(self) -> Windows: ...
+
+    @property
+    def notebook(self) -> Notebook: ...
+
+    @property
     def starts(self) -> Starts: ...
 
     def open(self, incident: Incident) -> Stored: ...
 
     def load(self, run: str) -> Stored | None: ...
+
+    def run_of_incident(self, incident: str) -> str | None:
+        """The run that cures this incident."""
+        ...
 
     def save(self, decision: Decision, expected: int) -> bool: ...
 

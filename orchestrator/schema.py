@@ -55,7 +55,8 @@ def _named(text: str) -> str:
     return text
 
 
-def _seconds(given: Any) -> Any:
+def seconds(given: Any) -> Any:
+    """Text such as 2 h as seconds; what is no text is for others to judge."""
     if not isinstance(given, str):
         return given
     match = _DURATION.fullmatch(given)
@@ -73,8 +74,8 @@ def _one_line(text: str) -> str:
 
 Name = Annotated[str, AfterValidator(_named)]
 Line = Annotated[str, AfterValidator(_one_line)]
-Duration = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
-Positive = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
+Duration = Annotated[float, BeforeValidator(seconds), Field(ge=0)]
+Positive = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 _EXPECTED = {

@@ -58,11 +58,12 @@ class Watcher:
 
     def start(self) -> None:
         _allow_many_files()
-        started = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(started,), name="watcher")
+        runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        self._loop = runner.get_loop()
+        self._loop.call_soon(self._arm)
+        self._thread = threading.Thread(target=self._run, args=(runner,), name="watcher")
         self._thread.daemon = True
         self._thread.start()
-        started.wait()
 
     def stop(self) -> None:
         """What is out is given up. No reading is taken after this."""
@@ -101,15 +102,12 @@ class Watcher:
             if now - known_at.get(name, now) > MISSED_INTERVALS * each.interval_s + each.timeout_s
         )
 
-    def _run(self, started: threading.Event) -> None:
-        with asyncio.Runner() as runner:
-            self._loop = loop = runner.get_loop()
-            self._arm()
-            loop.call_soon(started.set)
-            loop.run_forever()
+    def _run(self, runner: asyncio.Runner) -> None:
+        # Leaving it cancels what is out, waits for that, and closes the loop.
+        with runner:
+            runner.get_loop().run_forever()
             if self._timer:
                 self._timer.cancel()
-            # The runner cancels what is out, waits for it, and closes the loop.
 
     def _adopt(self, watches: Mapping[str, Watch]) -> None:
         now = time.monotonic()

@@ -9,6 +9,7 @@ agent; its unit by that machine's systemd; and from two neighbours, which are th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from orchestrator.catalog import probe_arguments, probe_names
 from orchestrator.core.fleet import Check, Fleet, Further, Machine, Service
@@ -18,6 +19,7 @@ from tasks import catalog
 
 LOAD_SECONDS = 15.0  #: between two looks at a machine's load, and of a neighbour
 SLOW_SECONDS = 60.0  #: between two looks whose answer may take long
+LOADED = 12  #: readings over a limit, three minutes: a machine may work hard for a while
 POWER_TIMEOUT = 10.0
 NEIGHBOURS = 2  #: with one alone, a cut through the middle could leave no witness
 
@@ -149,7 +151,7 @@ def _of_machine(
         name,
         LOAD_SECONDS,
         10.0,
-        rule,
+        replace(rule, slow=LOADED),
         limits,
     )
     if "vm" in machine.settings:

@@ -33,6 +33,7 @@ from tasks.host import LocalHost
 from workers.broker import COORDINATOR_QUEUE, make_app, result_backend_for, take_back_patiently
 from workers.inbox import Ticker, consume, register
 from workers.publisher import ChainPublisher
+from workers.watching import Watching
 
 T = TypeVar("T")
 
@@ -77,16 +78,23 @@ def _serve() -> int:
     def ready() -> list[str]:
         return [] if publisher.listening() else ["the broker cannot be reached"]
 
-    web = _web(settings, make_web(coordinator, configuration, tokens, ready=ready))
+    watching = Watching(app, keys.coordinator, coordinator, configuration)
+    picture = watching.overseer.picture
+    pages = make_web(coordinator, configuration, tokens, ready=ready, picture=picture)
+    web = _web(settings, pages)
     web_thread = threading.Thread(target=web.run, name="web", daemon=True)
     web_thread.start()
-    ticker = Ticker(coordinator.tick)
-    ticker.start()
+    watching.start()
+    tickers = [Ticker(coordinator.tick), Ticker(watching.tick)]
+    for each in tickers:
+        each.start()
     try:
         take_back_patiently(app, lambda error: log.warning("no broker yet: %s", error))
         return consume(app)
     finally:
-        ticker.stop()
+        for each in tickers:
+            each.stop()
+        watching.stop()
         web.should_exit = True
         web_thread.join(timeout=5)
         store.close()

@@ -35,6 +35,7 @@ log = logging.getLogger("autobot_dr.agent")
 QUICK_SECONDS = 5.0  #: a probe that may take longer counts as slow
 QUICK_THREADS, SLOW_THREADS = 3, 1
 GAP_SECONDS = 0.2  #: between two beats, so that what comes together goes together
+LOOK_SECONDS = 1.0  #: between two looks for another list
 AGAIN_SECONDS = 2.0  #: after a beat that was not taken
 SETTLED_AFTER = 5  #: alike in a row: what came before is forgotten by every rule of judging
 #: What people read of a reading, in characters; the rest stays here.
@@ -208,24 +209,30 @@ class Sentry:
         while True:
             try:
                 self._look_for_another_list()
-                pause = self._rota.beat_seconds if self._beat() else AGAIN_SECONDS
+                self._rest(self._rota.beat_seconds if self._beat() else AGAIN_SECONDS)
             except Exception:
                 log.exception("a beat failed; the next one is in %.0f s", BEAT_SECONDS)
-                pause = BEAT_SECONDS
-            time.sleep(GAP_SECONDS)
-            self._hurry.wait(max(0.0, pause - GAP_SECONDS))
-            self._hurry.clear()
+                time.sleep(BEAT_SECONDS)
 
-    def _look_for_another_list(self) -> None:
+    def _rest(self, seconds: float) -> None:
+        """Until the next beat is due, or something must go at once, or the list is another."""
+        ends = time.monotonic() + seconds
+        time.sleep(GAP_SECONDS)
+        while (left := ends - time.monotonic()) > 0:
+            if self._hurry.wait(min(left, LOOK_SECONDS)) or self._look_for_another_list():
+                break
+        self._hurry.clear()
+
+    def _look_for_another_list(self) -> bool:
         try:
             status = list_file(self.identity).stat()
             stamp = (status.st_mtime_ns, status.st_ino)
         except OSError:
             stamp = (0, 0)
         if stamp == self._held.stamp:
-            return
-        held = held_list(self.identity)
-        self._take_up(held, stamp)
+            return False
+        self._take_up(held_list(self.identity), stamp)
+        return True
 
     def _take_up(self, held: WatchList | None, stamp: tuple[int, int]) -> None:
         self._held = _Held(stamp, held.digest, held.issued_at) if held else _Held(stamp)

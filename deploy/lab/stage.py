@@ -14,7 +14,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,8 @@ def fitted(lab: Lab) -> dict[str, Any]:
     fleet["ssh"] = {"user": "autobot", "key": str(lab.ssh_key)}
     if lab.driver == "process":
         fleet["ssh"]["port"] = DOOR_PORT
+    # All of the lab's machines share this one's processors: their numbers are not their own.
+    fleet["thresholds"]["machines"] = {}
     for service, settings in _differences(lab).items():
         fleet["services"][service].setdefault("settings", {}).update(settings)
     return fleet
@@ -102,9 +104,15 @@ def _differences(lab: Lab) -> dict[str, dict[str, Json]]:
 class Theatre:
     """A lab with AutoBot DR running beside it, and the operator's command line."""
 
-    def __init__(self, lab: Lab, home: Path) -> None:
+    def __init__(
+        self,
+        lab: Lab,
+        home: Path,
+        fleet: dict[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.lab, self.home = lab, home
-        self.environment = {**os.environ, **stage(lab, home)}
+        self.environment = {**os.environ, **stage(lab, home, fleet), **(environment or {})}
 
     def autobot(self, *words: str) -> int:
         """Run a command of AutoBot DR as the operator would, where the fleet can be reached."""

@@ -28,7 +28,8 @@ PAUSE_SECONDS = 0.5
 _CODES = {"unknown-scenario": Exit.USAGE, "unknown-run": Exit.USAGE}
 _CODES |= {"unknown-incident": Exit.USAGE, "not-understood": Exit.USAGE}
 _CODES |= {"store-unavailable": Exit.UNREACHABLE, "not-ready": Exit.UNREACHABLE}
-_CODES |= {"broker-away": Exit.UNREACHABLE}
+_CODES |= {"broker-away": Exit.UNREACHABLE, "unknown-target": Exit.USAGE}
+_CODES |= {"unknown-window": Exit.USAGE, "unknown-follow-up": Exit.USAGE}
 
 
 class Away(Exception):
@@ -64,6 +65,10 @@ class Client:
 
     def request(self, method: str, path: str, **more: Any) -> Any:
         """The answer's JSON. Every other end ends the command."""
+        return _json(self.text(method, path, **more), self.url)
+
+    def text(self, method: str, path: str, **more: Any) -> str:
+        """The answer as it is. Every other end ends the command."""
         try:
             return self._answer(method, path, **more)
         except Away as away:
@@ -74,12 +79,12 @@ class Client:
         body = {"scenario": scenario, "reason": reason}
         headers = {"Idempotency-Key": key}
         try:
-            return self._answer("POST", "/api/v1/runs", json=body, headers=headers)
+            return _json(self._answer("POST", "/api/v1/runs", json=body, headers=headers), self.url)
         except Away:
             time.sleep(PAUSE_SECONDS)
         return self.request("POST", "/api/v1/runs", json=body, headers=headers)
 
-    def _answer(self, method: str, path: str, **more: Any) -> Any:
+    def _answer(self, method: str, path: str, **more: Any) -> str:
         import httpx
 
         try:
@@ -89,7 +94,7 @@ class Client:
         except httpx.InvalidURL as error:
             raise Stop(Exit.FAULT, f"AUTOBOT_DR_API_URL: {self.url!r}: {error}") from error
         self._demand(answer)
-        return _json(answer.text, self.url)
+        return answer.text
 
     def _demand(self, answer: httpx.Response) -> None:
         if answer.is_success:

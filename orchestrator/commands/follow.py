@@ -15,7 +15,8 @@ from rich.text import Text
 
 from orchestrator.commands.api import Client
 from orchestrator.commands.ending import Exit, Stop, tell
-from orchestrator.commands.text import between, clock, console, duration, moment, table, word
+from orchestrator.commands.text import between, clock, console, moment, table, word
+from orchestrator.wording import duration
 
 DETAIL_LINES = 3  #: of evidence under a line; `run show` gives more
 
@@ -100,13 +101,14 @@ def print_steps(out: Console, run: Mapping[str, Any]) -> None:
     )
 
 
-def print_end(out: Console, run: Mapping[str, Any], objectives: Mapping[str, float]) -> None:
+def print_end(out: Console, run: Mapping[str, Any]) -> None:
     """The outcome, the time it took against the objective, what a person can do now."""
     out.print()
     line = Text.assemble(word(run["state"]), ": ", run["reason"])
     line.stylize("bold", 0, len(run["state"]))
     out.print(line)
     if run["rta_s"] is not None:
+        objectives = run["objectives"]
         target, most = objectives["rto_target_s"], objectives["rto_maximum_s"]
         met = "met" if run["rta_s"] <= target else "missed; still within the maximum"
         met = "missed" if run["rta_s"] > most else met
@@ -120,20 +122,22 @@ def print_end(out: Console, run: Mapping[str, Any], objectives: Mapping[str, flo
         out.print(f"refuse it: autobot-dr run cancel {run_id}", soft_wrap=True)
     if run["state"] == "escalated":
         out.print("a person is needed; look with: autobot-dr status", soft_wrap=True)
-        out.print(f"try its rung again: autobot-dr run resume {run_id}", soft_wrap=True)
+        if run["scenario"]:
+            out.print(f"try its rung again: autobot-dr run resume {run_id}", soft_wrap=True)
 
 
 def print_head(out: Console, run: Mapping[str, Any]) -> None:
-    text = f"run {run['id']} of scenario {run['scenario']}, opened {clock(run['opened_at'])}"
+    of = f" of scenario {run['scenario']}" if run["scenario"] else ""
+    text = f"run {run['id']}{of}, opened {clock(run['opened_at'])}"
     out.print(Text(text, style="bold"), soft_wrap=True)
 
 
-def end(run: Mapping[str, Any], objectives: Mapping[str, float]) -> None:
+def end(run: Mapping[str, Any]) -> None:
     """Leave with the exit code of the outcome. A run without a problem returns."""
     state = run["state"]
     if state == "awaiting_approval":
         raise Stop(Exit.WAITING)
     if state == "escalated":
         raise Stop(Exit.FAILED)
-    if moment(run["ended_at"]) and (run["rta_s"] or 0) > objectives["rto_maximum_s"]:
+    if moment(run["ended_at"]) and (run["rta_s"] or 0) > run["objectives"]["rto_maximum_s"]:
         raise Stop(Exit.OBJECTIVES)

@@ -14,9 +14,10 @@ from rich.text import Text
 
 from orchestrator.commands import home
 from orchestrator.commands.ending import Exit, Stop, faulty, json_option, print_json
-from orchestrator.commands.text import console, duration
+from orchestrator.commands.text import console
 from orchestrator.config import load
 from orchestrator.web.planshape import PlanShape, plan_shape
+from orchestrator.wording import duration
 
 _APPROVAL = {
     "auto": "starts by itself",

@@ -54,11 +54,10 @@ def recover(scenario: str, reason: str, no_wait: bool, dry_run: bool, as_json: b
 def watch(client: Client, run: str, as_json: bool) -> None:
     """Follow a run to its end, show what came of it, leave with its exit code."""
     found = follow.follow(client, run, as_json=as_json)
-    objectives = client.get(f"/api/v1/plans/{found['scenario']}")
     if as_json:
         print_json(found)
     else:
         out = console()
         follow.print_steps(out, found)
-        follow.print_end(out, found, objectives)
-    follow.end(found, objectives)
+        follow.print_end(out, found)
+    follow.end(found)

@@ -15,7 +15,8 @@ from orchestrator.commands import follow, home
 from orchestrator.commands.api import Client
 from orchestrator.commands.ending import json_option, print_json
 from orchestrator.commands.recover import watch as watch_run
-from orchestrator.commands.text import clock, console, duration, word
+from orchestrator.commands.text import clock, console, word
+from orchestrator.wording import duration
 
 SHOWN_LINES = 15  #: of each piece of evidence; --json has all
 
@@ -63,21 +64,20 @@ def print_runs(head: str, key: str, found: Sequence[Mapping[str, Any]]) -> None:
 @json_option
 def show(run_id: str, as_json: bool) -> None:
     """A run with its timeline and steps."""
-    client = Client(home.settings())
-    found = client.get(f"/api/v1/runs/{run_id}")
+    found = Client(home.settings()).get(f"/api/v1/runs/{run_id}")
     if as_json:
         print_json(found)
         return
-    print_whole(found, client.get(f"/api/v1/plans/{found['scenario']}"))
+    print_whole(found)
 
 
-def print_whole(found: Mapping[str, Any], objectives: Mapping[str, float]) -> None:
+def print_whole(found: Mapping[str, Any]) -> None:
     out = console()
     follow.print_head(out, found)
     for entry in found["timeline"]:
         follow.print_entry(out, entry, found["opened_at"], SHOWN_LINES)
     follow.print_steps(out, found)
-    follow.print_end(out, found, objectives)
+    follow.print_end(out, found)
 
 
 @run.command()

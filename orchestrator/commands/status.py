@@ -5,15 +5,17 @@ What lives here: the command. What must not: judging health; the coordinator doe
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import click
 from rich.text import Text
 
 from orchestrator.commands import home
 from orchestrator.commands.api import Client
-from orchestrator.commands.ending import Exit, Stop, json_option, print_json
-from orchestrator.commands.text import clock, console, duration, table, word
-
-SERVES = ("healthy", "degraded")
+from orchestrator.commands.ending import Exit, Stop, json_option, print_json, tell
+from orchestrator.commands.text import between, clock, console, table, word
+from orchestrator.wording import duration
 
 
 @click.command()
@@ -28,31 +30,63 @@ def status(as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        out = console()
-        head = Text.assemble("fleet ", (found["fleet"], "bold"), " is ", word(found["health"]))
-        out.print(Text.assemble(head, f", seen from outside at {clock(found['at'])}"))
-        out.print()
-        services = (
-            (
-                each["name"] + (" (optional)" if each["optional"] else ""),
-                each["machine"],
-                word(each["health"]),
-                duration(each["reading"]["age_s"]),
-                each["reason"],
-            )
-            for each in found["services"]
-        )
-        out.print(table(("SERVICE", "MACHINE", "HEALTH", "AGE", "REASON"), services))
-        out.print()
-        machines = (
-            (
-                each["name"],
-                each["address"],
-                word(each["health"]),
-                ", ".join(each["services"]) or each["reason"],
-            )
-            for each in found["machines"]
-        )
-        out.print(table(("MACHINE", "ADDRESS", "HEALTH", "SERVICES"), machines))
-    if found["health"] not in SERVES:
+        _show(found)
+    if any(each["health"] != "healthy" for each in found["services"] if not each["optional"]):
         raise Stop(Exit.FAILED)
+
+
+def _show(found: Mapping[str, Any]) -> None:
+    out, at = console(), found["at"]
+    head = Text.assemble("fleet ", (found["fleet"], "bold"), " is ", word(found["health"]))
+    how = "watched from outside" if found["watched"] else "seen from outside by one look"
+    out.print(Text.assemble(head, f", {how} at {clock(at)}"))
+    out.print()
+    services = (
+        (
+            each["name"] + (" (optional)" if each["optional"] else ""),
+            each["machine"],
+            word(each["health"]),
+            duration(between(each["since"], at)) or "-",
+            duration(each["reading"]["age_s"]) if each["reading"] else "-",
+            _said(each),
+        )
+        for each in found["services"]
+    )
+    out.print(table(("SERVICE", "MACHINE", "HEALTH", "FOR", "AGE", "REASON"), services))
+    out.print()
+    machines = (
+        (
+            each["name"],
+            each["address"],
+            word(each["health"]),
+            duration(between(each["since"], at)) or "-",
+            "-" if each["age_s"] is None else duration(each["age_s"]),
+            _said(each),
+        )
+        for each in found["machines"]
+    )
+    out.print(table(("MACHINE", "ADDRESS", "HEALTH", "FOR", "AGE", "REASON"), machines))
+    if found["unread"]:
+        tell(found["unread"])
+
+
+def _said(each: Mapping[str, Any]) -> Text:
+    """The reason, and on a line of its own whatever else matters."""
+    said = Text(each["reason"])
+    for line in _more(each):
+        said.append(f"\n{line}", style="dim")
+    return said
+
+
+def _more(each: Mapping[str, Any]) -> Iterator[str]:
+    if each.get("because"):
+        yield f"a consequence of {each['because']}"
+    if each.get("hold"):
+        yield f"nothing is started: {each['hold']}"
+    if each.get("fallback"):
+        yield f"its fallback serves: {each['fallback']}"
+    if each["incident"]:
+        yield f"incident {each['incident']}"
+    if window := each["maintenance"]:
+        until = clock(window["ends_at"])
+        yield f"maintenance until {until} by {window['by']}: {window['reason']}"

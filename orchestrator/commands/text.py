@@ -20,8 +20,12 @@ WIDE = 1000
 _COLOURS = {
     **dict.fromkeys(("healthy", "resolved", "done"), "green"),
     **dict.fromkeys(("unchanged", "closed"), "green dim"),
-    **dict.fromkeys(("degraded", "awaiting_approval", "recovering", "verifying"), "yellow"),
-    **dict.fromkeys(("down", "escalated", "failed", "refused", "timed_out"), "bold red"),
+    **dict.fromkeys(
+        ("degraded", "warning", "awaiting_approval", "recovering", "verifying"), "yellow"
+    ),
+    **dict.fromkeys(
+        ("down", "critical", "escalated", "failed", "refused", "timed_out"), "bold red"
+    ),
     "unknown": "magenta",
 }
 
@@ -34,20 +38,6 @@ def console() -> Console:
 def word(text: str) -> Text:
     """A state, a health or an outcome in its colour; the word itself says the same."""
     return Text(text.replace("_", " "), style=_COLOURS.get(text, ""))
-
-
-def duration(seconds: float | None) -> str:
-    """`850 ms`, `12.3 s`, `2 min 5 s`, `2 h`."""
-    if seconds is None:
-        return ""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f}".rstrip("0").rstrip(".") + " s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = [f"{hours} h" if hours else "", f"{minutes} min" if minutes else ""]
-    return " ".join([each for each in [*parts, f"{rest} s" if rest else ""] if each])
 
 
 def moment(at: str | None) -> datetime | None:

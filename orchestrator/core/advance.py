@@ -49,6 +49,7 @@ from orchestrator.core.incident import (
     IllegalMove,
     Incident,
     State,
+    may_begin,
     move,
 )
 from orchestrator.core.overdue import find_overdue
@@ -98,9 +99,10 @@ def _demand(incident: Incident, state: State, verb: str) -> None:
 
 
 def _begin(incident: Incident, begin: Begin, now: float) -> Decision:
-    if incident.state is not State.OPEN:
+    if not may_begin(incident):
         return Decision(incident, reasons=(f"begun already, it is {incident.state}",))
-    begun, told = watched.inform(replace(incident, dead=begin.dead, begun=(*incident.begun, now)))
+    begun = replace(incident, dead=begin.dead, begun=(*incident.begun, now), held=False)
+    begun, told = watched.inform(begun)
     first, passed_over = rungs.first_useful(incident.plan, begin.dead)
     reason = "; ".join(filter(None, [begin.ask or incident.reason, passed_over]))
     climbed = _climb(begun, first, reason, now, ask=bool(begin.ask))

@@ -21,7 +21,7 @@ from orchestrator.core.plan import Plan
 from orchestrator.core.policy import Rules
 from tasks.contract import Kind
 
-FLEET, VANTAGE = "fleet", "vantage"
+FLEET, VANTAGE, SERVICE = "fleet", "vantage", "service:"
 #: Of what we need ourselves, what can wait for the morning.
 MINOR = frozenset({"own/queues"})
 
@@ -60,8 +60,7 @@ def detect(
     fresh = [
         Open(each)
         for cause, each in current.items()
-        if cause not in causes
-        and not (cause.startswith("service:") and each.services[0] in covered)
+        if cause not in causes and not (cause.startswith(SERVICE) and each.services[0] in covered)
     ]
     return (*told, *fresh)
 
@@ -73,7 +72,9 @@ def _covers(incident: Incident) -> tuple[str, ...]:
     if incident.state in WORKING:
         # What a run is about to bring back, also one that a person started.
         return tuple(brought_back(incident.plan))
-    return incident.failure.services if incident.failure else ()
+    failure = incident.failure
+    down = failure is not None and failure.cause.startswith((SERVICE, FLEET))
+    return failure.services if failure and down else ()
 
 
 def _failures(
@@ -135,7 +136,7 @@ def _of_service(
     if machine.condition in (Condition.OFF, Condition.CUT_OFF):
         reason = f"{view.machine} is {machine.condition}: {machine.reason}"
     return Failure(
-        f"service:{view.service}",
+        f"{'numbers:' if view.over_limit else SERVICE}{view.service}",
         (view.service,),
         view.machine,
         view.health,
@@ -230,7 +231,7 @@ def _over(
     """The cause is gone: well again, or found to be part of something else."""
     views = [picture.services[n] for n in failure.services if n in picture.services]
     if common and set(failure.services) & set(common.services):
-        if failure.cause.startswith("service:") and common.verdict is Verdict.REAL:
+        if failure.cause.startswith(SERVICE) and common.verdict is Verdict.REAL:
             yield Tell(incident.run, Recovered("part of a failure of many machines at once"))
         return
     above = _above(views)

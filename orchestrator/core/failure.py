@@ -23,7 +23,7 @@ class Severity(StrEnum):
 class Failure:
     """One cause with what follows from it, as it is seen now. Times are Unix seconds."""
 
-    cause: str  #: its key: service:redis, machine:ai, fleet, vantage, load:ai, own:broker
+    cause: str  #: its key: service:redis, numbers:redis, load:ai, fleet, vantage, own/broker
     services: tuple[str, ...]  #: those that failed; the first names the incident
     machine: str
     health: Health

@@ -184,9 +184,8 @@ def as_of(watch: Watch, standing: Standing | None, now: float) -> Standing:
     """The standing as it may be believed now: without fresh readings it is unknown."""
     if standing is None or standing.last is None:
         return standing or Standing(watch.name)
-    bound = MISSED_INTERVALS * watch.interval_s + watch.timeout_s
-    age = now - standing.last.asked_at
-    if age <= bound:
+    age = _age(standing, now)
+    if age <= _patience(watch):
         return standing
     reason = f"no data for {age:.0f} s from {watch.vantage}"
     if standing.health is not Health.UNKNOWN:
@@ -213,6 +212,13 @@ def without_data(
     return tuple(
         each.name
         for each in watches
-        if (now_is := as_of(each, standings.get(each.name), now)).health is Health.UNKNOWN
-        and now_is.last is not None
+        if (standing := standings.get(each.name)) and _age(standing, now) > _patience(each)
     )
+
+
+def _age(standing: Standing, now: float) -> float:
+    return now - standing.last.asked_at if standing.last else 0.0
+
+
+def _patience(watch: Watch) -> float:
+    return MISSED_INTERVALS * watch.interval_s + watch.timeout_s

@@ -38,12 +38,19 @@ MOVES: dict[State, frozenset[State]] = {
         {State.RECOVERING, State.RESOLVED, State.AWAITING_APPROVAL, State.ESCALATED}
     ),
     State.RESOLVED: frozenset({State.CLOSED, State.OPEN}),
-    State.ESCALATED: frozenset({State.RECOVERING, State.RESOLVED, State.CLOSED}),
+    State.ESCALATED: frozenset(
+        {State.RECOVERING, State.AWAITING_APPROVAL, State.RESOLVED, State.CLOSED}
+    ),
     State.CLOSED: frozenset(),
 }
 
 WORKING = frozenset({State.RECOVERING, State.VERIFYING})
 ENDED = frozenset({State.RESOLVED, State.ESCALATED, State.CLOSED})
+
+
+def may_begin(incident: Incident) -> bool:
+    """Whether a recovery of it could begin by itself, if nothing speaks against it."""
+    return incident.state is State.OPEN or (incident.state is State.ESCALATED and incident.held)
 
 
 class IllegalMove(Exception):
@@ -72,6 +79,7 @@ class Incident:
     dead: tuple[str, ...] = ()  #: machines whose agents did not answer at the beginning
     begun: tuple[float, ...] = ()  #: when each recovery began; more than one after a relapse
     episode: int = 0  #: how often a person was needed
+    held: bool = False  #: escalated only because something spoke against acting
     informed: bool = False  #: whether the first level was told of the failure
     acknowledged_by: str = ""
 

@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from orchestrator.core.fleet import Fleet, Service
 from orchestrator.core.health import Health, Rule, Standing, Use, Watch, as_of, forgiven, is_bad
-from tasks.contract import BEAT_SECONDS, Kind
+from tasks.contract import BEAT_SECONDS, Kind, Reading
 
 
 class Condition(StrEnum):
@@ -79,6 +79,7 @@ class ServiceView:
     over_limit: bool = False  #: ill only by its numbers, which no restart cures
     critical: bool = True
     fallback: str = ""
+    last: Reading | None = None  #: the newest answer to the check that decides
 
     @property
     def ill(self) -> bool:
@@ -94,6 +95,7 @@ class MachineView:
     reason: str
     since: float = 0.0
     load: Standing | None = None
+    heard_at: float | None = None  #: when its agent was last heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +122,7 @@ class _Eye:
             standing = as_of(watch, sight.standings.get(watch.name), now)
             if watch.service in sight.verified:
                 standing = forgiven(watch, standing, sight.verified[watch.service])
-            about = watch.service or watch.machine or watch.name
-            self.by.setdefault((watch.use, about), []).append(standing)
+            self.by.setdefault((watch.use, about(watch)), []).append(standing)
             if watch.use is Use.ANSWERS:
                 self.rules[watch.service] = watch.rule
 
@@ -140,10 +141,20 @@ class _Eye:
         return self.now - last
 
 
+def about(watch: Watch) -> str:
+    """What a watch is about. A machine may have the name of a service."""
+    if watch.service:
+        return watch.service
+    return f"machine {watch.machine}" if watch.machine else watch.name
+
+
 def look_at_fleet(fleet: Fleet, sight: Sight, now: float) -> Picture:
     """Every machine and service, each with what it is a consequence of."""
     eye = _Eye(fleet, sight, now)
-    machines = {name: _machine(eye, name) for name in fleet.machines}
+    machines = {
+        name: replace(_machine(eye, name), heard_at=sight.beats.get(name))
+        for name in fleet.machines
+    }
     services: dict[str, ServiceView] = {}
     for service in _needs_first(fleet):
         view = _service(eye, service, machines[service.machine])
@@ -167,7 +178,7 @@ def _needs_first(fleet: Fleet) -> list[Service]:
 
 
 def _machine(eye: _Eye, name: str) -> MachineView:
-    power, load = eye.of(Use.POWER, name), eye.of(Use.LOAD, name)
+    power, load = (eye.of(use, f"machine {name}") for use in (Use.POWER, Use.LOAD))
     quiet = eye.silent_for(name)
     said = power.last if power is not None and power.health is not Health.UNKNOWN else None
     if said and power and said.kind is Kind.BAD and not eye.heard_since(name, said.asked_at):
@@ -214,6 +225,7 @@ def _service(eye: _Eye, service: Service, machine: MachineView) -> ServiceView:
         over_limit=over,
         critical=_critical(eye, service, answers) if over else True,
         fallback=_fallback(eye, service),
+        last=answers.last,
     )
 
 

@@ -90,7 +90,8 @@ def _held(incident: Incident, held: Held, now: float) -> Decision:
     if incident.state is not State.OPEN:
         return Decision(incident, reasons=(f"held, and it is {incident.state}",))
     if held.final:
-        return escalated(incident, held.reason, now)
+        final = escalated(incident, held.reason, now)
+        return replace(final, incident=replace(final.incident, held=True))
     if _wordless(incident.reason) == _wordless(held.reason):
         return Decision(incident)
     line = Entry(now, "state", f"waits: {held.reason}")

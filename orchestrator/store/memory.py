@@ -13,7 +13,9 @@ from threading import Lock
 from orchestrator.core.events import Entry
 from orchestrator.core.incident import ENDED, Decision, Incident, State
 from orchestrator.ports import PendingEffect, Stored
+from orchestrator.store.notebook import MemoryNotebook
 from orchestrator.store.starts import MemoryStarts
+from orchestrator.store.windows import MemoryWindows
 from tasks.contract import WorkReport
 
 
@@ -29,6 +31,8 @@ class MemoryStore:
         self._sent: set[int] = set()
         self._reports: dict[WorkReport, None] = {}
         self._keys: dict[str, str] = {}
+        self.windows = MemoryWindows()
+        self.notebook = MemoryNotebook(self.run_of_incident)
         self.starts = MemoryStarts()
 
     def open(self, incident: Incident) -> Stored:
@@ -49,6 +53,10 @@ class MemoryStore:
     def load(self, run: str) -> Stored | None:
         with self._lock:
             return self._runs.get(run)
+
+    def run_of_incident(self, incident: str) -> str | None:
+        with self._lock:
+            return next((r for r, e in self._runs.items() if e.incident.id == incident), None)
 
     def save(self, decision: Decision, expected: int) -> bool:
         run = decision.incident.run

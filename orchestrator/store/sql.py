@@ -22,6 +22,7 @@ from orchestrator.core.incident import ENDED, Decision, Incident, State
 from orchestrator.core.steps import StepRecord
 from orchestrator.ports import PendingEffect, Stored
 from orchestrator.store import codec
+from orchestrator.store.notebook import SqlNotebook
 from orchestrator.store.starts import SqlStarts
 from orchestrator.store.tables import (
     EFFECTS,
@@ -34,6 +35,7 @@ from orchestrator.store.tables import (
     TIMELINE,
 )
 from orchestrator.store.transaction import transaction
+from orchestrator.store.windows import SqlWindows
 from tasks.contract import Outcome, WorkReport
 
 Row = Mapping[str, Any]
@@ -44,6 +46,8 @@ class SqlStore:
 
     def __init__(self, reads: sa.Engine, writes: sa.Engine) -> None:
         self._reads, self._writes = reads, writes
+        self.windows = SqlWindows(reads, writes)
+        self.notebook = SqlNotebook(reads, writes)
         insert = postgresql.insert if writes.dialect.name == "postgresql" else sqlite.insert
         self._add_key = insert(KEYS).on_conflict_do_nothing()
         self._add_report = insert(REPORTS).on_conflict_do_nothing()
@@ -79,6 +83,11 @@ class SqlStore:
     def load(self, run: str) -> Stored | None:
         with transaction(self._reads) as connection:
             return _load(connection, run)
+
+    def run_of_incident(self, incident: str) -> str | None:
+        with transaction(self._reads) as connection:
+            run: str | None = connection.execute(_run_of(incident)).scalar()
+            return run
 
     def save(self, decision: Decision, expected: int) -> bool:
         incident = decision.incident
@@ -174,12 +183,15 @@ class SqlStore:
 
 
 def _demand_new(connection: sa.Connection, incident: Incident) -> None:
-    query = sa.select(RUNS.c.id).where(RUNS.c.incident == incident.id)
-    if run := connection.execute(query).scalar():
+    if run := connection.execute(_run_of(incident.id)).scalar():
         raise ValueError(
             f"incident {incident.id} has run {run} already;"
             " a second would give its orders the same ids"
         )
+
+
+def _run_of(incident: str) -> sa.Select[Any]:
+    return sa.select(RUNS.c.id).where(RUNS.c.incident == incident)
 
 
 def _load(connection: sa.Connection, run: str) -> Stored | None:
@@ -203,6 +215,7 @@ def _moving(incident: Incident) -> dict[str, Any]:
         "dead": codec.encode(codec.NOTES, incident.dead),
         "begun": codec.encode(codec.TIMES, incident.begun),
         "episode": incident.episode,
+        "held": incident.held,
         "informed": incident.informed,
         "acknowledged_by": incident.acknowledged_by,
     }
@@ -228,6 +241,7 @@ def _incident(row: Mapping[Any, Any], steps: tuple[StepRecord, ...]) -> Incident
         dead=codec.decode(codec.NOTES, row["dead"]),
         begun=codec.decode(codec.TIMES, row["begun"]),
         episode=row["episode"],
+        held=row["held"],
         informed=row["informed"],
         acknowledged_by=row["acknowledged_by"],
     )

@@ -6,7 +6,9 @@ in clear, here or in a log.
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -66,9 +68,34 @@ def read_tokens(path: Path) -> Tokens | tuple[Fault, ...]:
     return {each.sha256: Caller(each.name, each.role) for each in shape.tokens}
 
 
+def token_of(authorization: str | None) -> str:
+    """The token in an Authorization header: as a bearer's, or as the password of a browser."""
+    scheme, _, rest = (authorization or "").partition(" ")
+    if scheme.lower() == "bearer":
+        return rest.strip()
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        _, _, password = base64.b64decode(rest.strip(), validate=True).decode().partition(":")
+    except ValueError:
+        return ""
+    return password
+
+
 def caller_of(tokens: Tokens, authorization: str | None) -> Caller | None:
     """The caller behind an Authorization header. A hash is looked up, so timing tells nothing."""
-    scheme, _, token = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    if (authorization or "").partition(" ")[0].lower() != "bearer":
         return None
-    return tokens.get(hashlib.sha256(token.strip().encode()).hexdigest())
+    return caller_with(tokens, token_of(authorization))
+
+
+def caller_with(tokens: Tokens, token: str) -> Caller | None:
+    return tokens.get(hashlib.sha256(token.encode()).hexdigest()) if token else None
+
+
+def form_token(token: str, place: str) -> str:
+    """What a form at this place carries, so that no other site can send it for the caller.
+
+    Only who knows the caller's token can make it, and it outlives the coordinator's process.
+    """
+    return hmac.new(token.encode(), f"form:{place}".encode(), hashlib.sha256).hexdigest()

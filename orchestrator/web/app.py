@@ -1,4 +1,4 @@
-"""The coordinator's web app: the HTTP API under /api/v1, health of the process, metrics, docs.
+"""The coordinator's web app: the HTTP API under /api/v1, pages, process health, metrics, docs.
 
 What lives here: putting the parts together. What must not: routes and decisions. The app shares
 its process with the coordinator, whose methods any thread may call.
@@ -6,6 +6,7 @@ its process with the coordinator, whose methods any thread may call.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -13,10 +14,21 @@ from fastapi.responses import HTMLResponse
 
 from orchestrator.config import Configuration
 from orchestrator.coordinator import Coordinator
-from orchestrator.web import docspage, events, looking, problems, runs
+from orchestrator.core.picture import Picture
+from orchestrator.web import (
+    docspage,
+    events,
+    incidents,
+    looking,
+    maintenance,
+    pages,
+    problems,
+    reviews,
+    runs,
+)
 from orchestrator.web.access import Tokens
 from orchestrator.web.bounds import BodyLimit
-from orchestrator.web.desk import Desk, Ready
+from orchestrator.web.desk import CallsOf, Desk, Ready
 from orchestrator.web.status import StatusBoard
 
 ABOUT = (
@@ -27,9 +39,18 @@ ABOUT = (
 
 
 def make_web(
-    coordinator: Coordinator, configuration: Configuration, tokens: Tokens, *, ready: Ready
+    coordinator: Coordinator,
+    configuration: Configuration,
+    tokens: Tokens,
+    *,
+    ready: Ready,
+    picture: Callable[[], Picture | None] = lambda: None,
+    calls: CallsOf = lambda _run: (),
 ) -> FastAPI:
-    """The app. `ready` gives complaints about store and broker; none means ready."""
+    """The app. `ready` gives complaints about store and broker; none means ready.
+
+    `picture` is what the watcher sees; while there is none, status looks for itself.
+    """
     app = FastAPI(
         title="AutoBot DR",
         version=version("autobot-dr"),
@@ -37,10 +58,9 @@ def make_web(
         docs_url=None,
         redoc_url=None,
     )
-    protected = coordinator.protected
-    board = StatusBoard(protected.fleet, coordinator.lookout, coordinator.now)
-    app.state.desk = Desk(coordinator, configuration, tokens, board, ready)
-    for part in (runs, looking, events):
+    board = StatusBoard(coordinator, picture)
+    app.state.desk = Desk(coordinator, configuration, tokens, board, ready, calls)
+    for part in (runs, incidents, reviews, maintenance, looking, events, pages):
         app.include_router(part.router)
 
     @app.get("/docs", include_in_schema=False)

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.web.problems import Problem
 
-BODY_LIMIT = 16 * 1024  #: bytes
+BODY_LIMIT = 64 * 1024  #: bytes; the longest text in a form takes most of it, encoded
 
 
 class BodyLimit:

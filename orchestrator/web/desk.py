@@ -6,7 +6,7 @@ must not: routes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -15,12 +15,17 @@ from fastapi import Depends, Request
 from orchestrator.config import Configuration
 from orchestrator.coordinator import Coordinator
 from orchestrator.core.incident import Incident
+from orchestrator.core.review import Called
+from orchestrator.notebook import UnknownIncident
 from orchestrator.web.access import Caller, Role, Tokens, caller_of
 from orchestrator.web.problems import Problem
 from orchestrator.web.status import StatusBoard
 
 #: Complaints about what the coordinator needs (store, broker); none means ready.
 Ready = Callable[[], list[str]]
+
+#: Who was told or called for a run.
+CallsOf = Callable[[str], Sequence[Called]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class Desk:
     tokens: Tokens
     board: StatusBoard
     ready: Ready
+    calls: CallsOf
 
 
 async def desk_of(request: Request) -> Desk:
@@ -67,4 +73,14 @@ def the_run(desk: Desk, run: str) -> Incident:
     if stored is None:
         detail = f"there is no run {run!r}; `autobot-dr run list` shows those there are"
         raise Problem(404, "unknown-run", detail)
+    return stored.incident
+
+
+def the_incident(desk: Desk, incident: str) -> Incident:
+    """The incident of this id, or UnknownIncident."""
+    store = desk.coordinator.store
+    run = store.run_of_incident(incident)
+    stored = store.load(run) if run is not None else None
+    if stored is None:
+        raise UnknownIncident(incident)
     return stored.incident

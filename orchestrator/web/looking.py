@@ -13,7 +13,7 @@ from orchestrator.web import metrics
 from orchestrator.web.desk import AtDesk, Viewer
 from orchestrator.web.planshape import PlanShape, plan_shape
 from orchestrator.web.problems import Problem, ProblemShape, documented
-from orchestrator.web.status import StatusShape
+from orchestrator.web.statusshape import StatusShape
 
 router = APIRouter()
 

@@ -12,12 +12,13 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
 
 from orchestrator.coordinator import UnknownRun, UnknownScenario
 from orchestrator.core.incident import IllegalMove
+from orchestrator.notebook import UnknownIncident
 from orchestrator.ports import StoreUnavailable
 
 log = logging.getLogger("autobot_dr.web")
@@ -43,7 +44,7 @@ class Problem(Exception):
         super().__init__(detail)
         self.status, self.kind, self.detail, self.headers = status, kind, detail, headers
 
-    def answer(self) -> JSONResponse:
+    def answer(self) -> Response:
         content: ProblemShape = {
             "type": KIND + self.kind,
             "title": self.kind.replace("-", " ").capitalize(),
@@ -64,6 +65,10 @@ def problem_of(error: Exception) -> Problem:
             return Problem(404, "unknown-scenario", f"{error}; `autobot-dr validate` checks them")
         case UnknownRun():
             return Problem(404, "unknown-run", str(error.args[0]))
+        case UnknownIncident():
+            said = f"there is no incident {error.args[0]!r}"
+            detail = f"{said}; `autobot-dr incident list` shows the newest"
+            return Problem(404, "unknown-incident", detail)
         case IllegalMove():
             return Problem(409, "illegal-move", f"{error}; nothing was changed")
         case StoreUnavailable():
@@ -105,15 +110,15 @@ def _http(error: HTTPException) -> Problem:
 def install(app: FastAPI) -> None:
     """Every error leaves the app as a problem."""
 
-    def answer(request: Request, error: Exception) -> JSONResponse:
+    def answer(request: Request, error: Exception) -> Response:
         problem = problem_of(error)
         if problem.status == 500:
             log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         return problem.answer()
 
     for kind in (
-        *(Problem, UnknownScenario, UnknownRun, IllegalMove, StoreUnavailable),
-        *(RequestValidationError, HTTPException, Exception),
+        *(Problem, UnknownScenario, UnknownRun, UnknownIncident, IllegalMove),
+        *(StoreUnavailable, RequestValidationError, HTTPException, Exception),
     ):
         app.add_exception_handler(kind, answer)
 

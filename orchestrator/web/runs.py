@@ -1,4 +1,4 @@
-"""Runs and incidents over HTTP.
+"""Runs over HTTP.
 
 What lives here: the routes and the shape of a request. What must not: deciding; each route
 hands its request to the coordinator. POST runs is part of the way from trigger to effect, so
@@ -16,12 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.core.incident import Incident
 from orchestrator.web import shapes
-from orchestrator.web.desk import AtDesk, Desk, Operator, Viewer, the_run
+from orchestrator.web.desk import AtDesk, Operator, Viewer, the_run
 from orchestrator.web.problems import Problem, documented
 
 router = APIRouter(prefix="/api/v1")
-
-SEARCHED = 1000  #: incidents that are looked through; the store finds runs by id, not incidents
 
 Limit = Annotated[int, Query(ge=1, le=100)]
 Key = Annotated[str | None, Header(min_length=1, max_length=200, pattern="^[!-~]+$")]
@@ -88,7 +86,9 @@ def list_runs(desk: AtDesk, _caller: Viewer, limit: Limit = 20) -> JSONResponse:
 )
 def show_run(run: str, desk: AtDesk, _caller: Viewer) -> JSONResponse:
     incident = the_run(desk, run)
-    return JSONResponse(shapes.run_with_timeline(incident, desk.coordinator.store.timeline(run)))
+    timeline = desk.coordinator.store.timeline(run)
+    objectives = desk.coordinator.protected.fleet.objectives
+    return JSONResponse(shapes.run_with_timeline(incident, timeline, objectives))
 
 
 @router.post(
@@ -120,35 +120,3 @@ def resume_run(run: str, desk: AtDesk, caller: Operator) -> JSONResponse:
 
 def _told(incident: Incident) -> JSONResponse:
     return JSONResponse(shapes.run_shape(incident))
-
-
-@router.get(
-    "/incidents",
-    summary="The newest incidents (viewer)",
-    responses={200: {"model": shapes.Incidents}, **documented(422)},
-)
-def list_incidents(desk: AtDesk, _caller: Viewer, limit: Limit = 20) -> JSONResponse:
-    found = desk.coordinator.store.runs(limit=limit)
-    return JSONResponse({"incidents": [shapes.incident_summary(each) for each in found]})
-
-
-@router.get(
-    "/incidents/{incident}",
-    summary="An incident with its timeline (viewer)",
-    responses={200: {"model": shapes.IncidentShape}, **documented(404)},
-)
-def show_incident(incident: str, desk: AtDesk, _caller: Viewer) -> JSONResponse:
-    found = _incident(desk, incident)
-    timeline = desk.coordinator.store.timeline(found.run)
-    return JSONResponse(shapes.incident_shape(found, timeline))
-
-
-def _incident(desk: Desk, incident: str) -> Incident:
-    for each in desk.coordinator.store.runs(limit=SEARCHED):
-        if each.id == incident:
-            return each
-    detail = (
-        f"there is no incident {incident!r} among the newest {SEARCHED}; "
-        "`autobot-dr incident list` shows the newest"
-    )
-    raise Problem(404, "unknown-incident", detail)

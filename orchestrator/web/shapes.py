@@ -1,4 +1,4 @@
-"""What programs see of runs, incidents, plans and health: plain JSON in the words of FACES.md.
+"""What programs see of runs: plain JSON in the words of FACES.md.
 
 What lives here: the shapes, for the HTTP API and for `--json` alike, and the way from the core's
 values to them. What must not: FastAPI (the command line starts faster without it), and text
@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from typing_extensions import TypedDict
 
 from orchestrator.core.events import Entry
-from orchestrator.core.incident import Incident, State
+from orchestrator.core.fleet import Objectives
+from orchestrator.core.incident import Incident
 from orchestrator.core.steps import StepRecord
 from tasks.contract import Json
 
@@ -65,34 +66,24 @@ class RunShape(TypedDict):
     steps: list[StepShape]
 
 
+class ObjectivesShape(TypedDict):
+    """Seconds."""
+
+    rto_target_s: float
+    rto_maximum_s: float
+    rpo_target_s: float
+    rpo_maximum_s: float
+
+
 class RunWithTimeline(RunShape):
-    """A run with all that happened."""
+    """A run with all that happened, and the objectives that it is measured by."""
 
     timeline: list[EntryShape]
-
-
-class IncidentSummary(RunShape):
-    """An incident in a list: its run, and what it is about."""
-
-    run: str
-    service: str
-    health: str
-
-
-class IncidentShape(IncidentSummary):
-    """An incident from detection to lesson."""
-
-    timeline: list[EntryShape]
-    escalation: list[dict[str, Json]]
-    review: str | None
+    objectives: ObjectivesShape
 
 
 class Runs(TypedDict):
     runs: list[RunShape]
-
-
-class Incidents(TypedDict):
-    incidents: list[IncidentSummary]
 
 
 def rfc3339(at: float) -> str:
@@ -100,8 +91,13 @@ def rfc3339(at: float) -> str:
     return text.replace("+00:00", "Z")
 
 
-def _maybe(at: float | None) -> str | None:
+def maybe(at: float | None) -> str | None:
     return None if at is None else rfc3339(at)
+
+
+def rounded(seconds: float | None) -> float | None:
+    """To the millisecond: no clock here is better."""
+    return None if seconds is None else round(seconds, 3)
 
 
 def step_shape(incident: Incident, step: StepRecord) -> StepShape:
@@ -118,8 +114,8 @@ def step_shape(incident: Incident, step: StepRecord) -> StepShape:
         "outcome": step.outcome.value if step.outcome else None,
         "reason": step.reason,
         "attempt": step.attempt,
-        "started_at": _maybe(step.started_at),
-        "ended_at": _maybe(step.ended_at),
+        "started_at": maybe(step.started_at),
+        "ended_at": maybe(step.ended_at),
     }
 
 
@@ -140,9 +136,9 @@ def run_shape(incident: Incident) -> RunShape:
         "state": incident.state.value,
         "reason": incident.reason,
         "opened_at": rfc3339(incident.opened_at),
-        "first_effect_at": _maybe(incident.first_effect_at),
-        "ended_at": _maybe(incident.ended_at),
-        "rta_s": None if incident.rta_s is None else round(incident.rta_s, 3),
+        "first_effect_at": maybe(incident.first_effect_at),
+        "ended_at": maybe(incident.ended_at),
+        "rta_s": rounded(incident.rta_s),
         "epoch": incident.epoch,
         "rung": incident.rung,
         "notes": list(incident.notes),
@@ -150,27 +146,20 @@ def run_shape(incident: Incident) -> RunShape:
     }
 
 
-def run_with_timeline(incident: Incident, timeline: Sequence[Entry]) -> RunWithTimeline:
-    return {**run_shape(incident), "timeline": [entry_shape(each) for each in timeline]}
-
-
-def incident_summary(incident: Incident) -> IncidentSummary:
-    last = incident.plan.rungs[-1].branches[-1]
-    # Only a resolved incident was seen healthy from outside; of any other nothing is claimed.
-    health = "healthy" if incident.state is State.RESOLVED else "unknown"
+def objectives_shape(objectives: Objectives) -> ObjectivesShape:
     return {
-        **run_shape(incident),
-        "id": incident.id,
-        "run": incident.run,
-        "service": last.checks[0],
-        "health": "degraded" if health == "healthy" and incident.notes else health,
+        "rto_target_s": objectives.rto_target_s,
+        "rto_maximum_s": objectives.rto_maximum_s,
+        "rpo_target_s": objectives.rpo_target_s,
+        "rpo_maximum_s": objectives.rpo_maximum_s,
     }
 
 
-def incident_shape(incident: Incident, timeline: Sequence[Entry]) -> IncidentShape:
+def run_with_timeline(
+    incident: Incident, timeline: Sequence[Entry], objectives: Objectives
+) -> RunWithTimeline:
     return {
-        **incident_summary(incident),
+        **run_shape(incident),
         "timeline": [entry_shape(each) for each in timeline],
-        "escalation": [],
-        "review": None,
+        "objectives": objectives_shape(objectives),
     }

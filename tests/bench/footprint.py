@@ -49,17 +49,17 @@ def measure(product: Product, windows: int | None) -> list[Figure]:
 def _agent(product: Product) -> list[int]:
     """The agent's processes, as the host numbers them, the first one first."""
     leader = NspawnMachine(product.lab.home, MACHINE).leader()
-    for child in _children(leader):
+    for child in children(leader):
         if b"workers.agent" in Path(f"/proc/{child}/cmdline").read_bytes():
             return _tree(child)
     raise BenchFault(f"{MACHINE}: its agent does not run")
 
 
 def _tree(pid: int) -> list[int]:
-    return [pid, *(each for child in _children(pid) for each in _tree(child))]
+    return [pid, *(each for child in children(pid) for each in _tree(child))]
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return sorted(int(each) for task in tasks for each in (task / "children").read_text().split())
 

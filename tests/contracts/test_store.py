@@ -43,6 +43,18 @@ def test_a_second_run_of_one_incident_is_refused(store: Store) -> None:
     assert store.load("b") is None
 
 
+def test_an_incident_leads_to_its_run(store: Store) -> None:
+    for name in ("a", "b", NASTY):
+        store.open(new_incident(name))
+    assert [store.run_of_incident(new_incident(n).id) for n in ("a", "b", NASTY)] == [
+        "a",
+        "b",
+        NASTY,
+    ]
+    assert store.run_of_incident("a") is None, "a run's id is not its incident's"
+    assert store.run_of_incident("") is None
+
+
 def test_opens_at_the_same_time_get_one_run_or_epochs_of_their_own(store: Store) -> None:
     names = ["same"] * 8 + [f"own-{number}" for number in range(8)]
     with ThreadPoolExecutor(8) as pool:

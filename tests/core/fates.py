@@ -14,7 +14,7 @@ from orchestrator.core.advance import advance
 from orchestrator.core.detection import Open
 from orchestrator.core.events import Begin, Checked, CheckResult, Event, Held, Publish, Reported
 from orchestrator.core.health import Use
-from orchestrator.core.incident import WORKING, Incident, State
+from orchestrator.core.incident import WORKING, Incident, State, may_begin
 from orchestrator.core.picture import Condition
 from orchestrator.core.plan import Plan
 from orchestrator.core.policy import (
@@ -160,7 +160,7 @@ class Fate:
             else:
                 self.do(finding.run, finding.event)
         for run, incident in list(self.incidents.items()):
-            if incident.state is State.OPEN:
+            if may_begin(incident):
                 self._rule(run)
 
     def _rule(self, run: str) -> None:

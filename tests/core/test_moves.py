@@ -14,6 +14,7 @@ from orchestrator.core.events import (
     Begin,
     Cancelled,
     Event,
+    Held,
     Recovered,
     Relapsed,
     Resumed,
@@ -77,6 +78,12 @@ def escalated() -> Course:
     return course
 
 
+def held(*ladder: Rung) -> Course:
+    course = fresh(*ladder)
+    course.do(Held("nobody else sees it", final=True))
+    return course
+
+
 def cured() -> Course:
     course = verifying()
     course.check()
@@ -108,6 +115,7 @@ ROUTES: dict[tuple[State, State], tuple[Callable[[], Course], Callable[[Course],
     (LOOKING, ASKING): (lambda: verifying(RESTART, ASK), lambda c: c.check(0, "api")),
     (LOOKING, HUMAN): (verifying, lambda c: c.check(0, "api")),
     (HUMAN, WORKING): (escalated, lambda c: c.do(Resumed("me"))),
+    (HUMAN, ASKING): (lambda: held(ASK), lambda c: c.do(Begin())),
     (OPEN, CURED): (open_to_recovering, lambda c: c.do(Recovered("seen well"))),
     (ASKING, CURED): (awaiting, lambda c: c.do(Recovered("seen well"))),
     (HUMAN, CURED): (escalated, lambda c: c.do(Recovered("seen well"))),
@@ -188,3 +196,13 @@ def test_the_diagram_in_the_documents_is_the_table() -> None:
     assert diagram() in document.read_text(), (
         f"docs/states.md shows other moves than MOVES; put this in:\n{diagram()}"
     )
+
+
+def test_what_was_held_begins_when_nothing_speaks_against_it_any_more() -> None:
+    course = held(RESTART)
+    assert course.state() is HUMAN
+    course.do(Begin())
+    assert course.state() is WORKING
+    course.do(Cancelled("me"))
+    course.do(Begin())
+    assert course.state() is HUMAN  # what a person ended stays ended

@@ -25,12 +25,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(what: str, ready: Callable[[], bool], *, seconds: float = 30) -> None:
+def wait_for(
+    what: str, ready: Callable[[], bool], *, seconds: float = 30, pause: float = 0.02
+) -> None:
     ends = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > ends:
             raise TimeoutError(f"{what} did not come within {seconds:.0f} s")
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 def listens(port: int) -> bool:

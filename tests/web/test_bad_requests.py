@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,8 +31,8 @@ BAD = [
     ("POST", "/api/v1/runs", b'{"scenario": ', 400, "broken-json", "not JSON"),
     ("POST", "/api/v1/runs", b"\xff\xfe\x00", 400, "broken-json", "not JSON"),
     ("POST", "/api/v1/runs", b"", 422, "not-understood", "body"),
-    ("POST", "/api/v1/runs", b"x" * 1_000_000, 413, "body-too-large", "16 KB"),
-    ("POST", "/api/v1/runs/x/cancel", b"x" * 20_000, 413, "body-too-large", "16 KB"),
+    ("POST", "/api/v1/runs", b"x" * 1_000_000, 413, "body-too-large", "64 KB"),
+    ("POST", "/api/v1/runs/x/cancel", b"x" * 70_000, 413, "body-too-large", "64 KB"),
 ]
 
 
@@ -59,7 +60,7 @@ def test_a_bad_request_is_answered_with_a_problem(
 
 def test_a_body_that_does_not_say_its_length_is_bounded_too(api: Api) -> None:
     def endless() -> Iterator[bytes]:
-        for _ in range(64):
+        for _ in range(128):
             yield b"x" * 1024
 
     answer = api.http.post("/api/v1/runs", content=endless())
@@ -79,6 +80,21 @@ PROTECTED = [
     ("POST", "/api/v1/runs/x/approve", Role.OPERATOR),
     ("POST", "/api/v1/runs/x/cancel", Role.OPERATOR),
     ("POST", "/api/v1/runs/x/resume", Role.OPERATOR),
+    ("POST", "/api/v1/incidents/x/ack", Role.OPERATOR),
+    ("POST", "/api/v1/incidents/x/notes", Role.OPERATOR),
+    ("POST", "/api/v1/incidents/x/resolve", Role.OPERATOR),
+    ("POST", "/api/v1/incidents/x/close", Role.OPERATOR),
+    ("GET", "/api/v1/incidents/x/review", Role.VIEWER),
+    ("GET", "/api/v1/incidents/x/review.md", Role.VIEWER),
+    ("GET", "/api/v1/incidents/x/review.html", Role.VIEWER),
+    ("POST", "/api/v1/incidents/x/findings", Role.OPERATOR),
+    ("GET", "/api/v1/incidents/x/follow-ups", Role.VIEWER),
+    ("POST", "/api/v1/incidents/x/follow-ups", Role.OPERATOR),
+    ("GET", "/api/v1/follow-ups", Role.VIEWER),
+    ("POST", "/api/v1/follow-ups/x/done", Role.OPERATOR),
+    ("GET", "/api/v1/maintenance", Role.VIEWER),
+    ("POST", "/api/v1/maintenance", Role.OPERATOR),
+    ("POST", "/api/v1/maintenance/x/stop", Role.OPERATOR),
 ]
 
 
@@ -102,7 +118,7 @@ def test_without_a_token_or_with_too_low_a_role_nothing_is_told(
 
 def test_every_path_of_the_api_is_in_the_table_above(api: Api) -> None:
     documented = {
-        (method.upper(), path.replace("{run}", "x").replace("{incident}", "x"))
+        (method.upper(), re.sub(r"\{(run|incident|number|window)\}", "x", path))
         for path, methods in api.get("/openapi.json").json()["paths"].items()
         for method in methods
     }

@@ -32,9 +32,9 @@ def test_viewers_share_one_look(api: Api) -> None:
 
 
 def test_while_somebody_looks_others_see_the_last_readings(world: World) -> None:
-    board = StatusBoard(world.fleet, world.coordinator.lookout, world.coordinator.now)
-    first = board.readings()
-    board.now = lambda: world.coordinator.now() + 100
+    board = StatusBoard(world.coordinator, lambda: None)
+    first, now = board.readings(), world.coordinator.now
+    world.coordinator.now = lambda: now() + 100
     with board._lock:
         assert board.readings() is first
     assert board.readings() is not first

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -21,6 +22,7 @@ from orchestrator.config import Configuration
 from orchestrator.coordinator import Coordinator, Protected
 from orchestrator.core.compiling import compile_plan
 from orchestrator.core.events import Publish
+from orchestrator.core.failure import Failure, Severity
 from orchestrator.core.fleet import (
     Approval,
     Check,
@@ -32,10 +34,12 @@ from orchestrator.core.fleet import (
     Service,
     StepTemplate,
 )
-from orchestrator.core.health import Rule
+from orchestrator.core.health import Health, Rule
 from orchestrator.core.incident import Incident
+from orchestrator.core.picture import Picture
 from orchestrator.core.plan import Plan
 from orchestrator.core.policy import Rules
+from orchestrator.core.review import Called
 from orchestrator.fleetfile import Inventory
 from orchestrator.lookout import Lookout
 from orchestrator.ports import PublishFailed
@@ -99,6 +103,8 @@ class World:
             time.time,
         )
         self.complaints: list[str] = []
+        self.picture: Picture | None = None
+        self.calls: list[Called] = []
 
     def _fleet(self, good: int, bad: int) -> Fleet:
         ports = {"app": ("one", good), "extra": ("two", bad)}
@@ -139,6 +145,22 @@ class World:
         )
         self.coordinator.report(sign(said, private_key(self.keys[order.agent][0])))
 
+    def fails(self, **changed: Any) -> Incident:
+        """The watcher finds `app` down, and nothing is begun yet."""
+        now = time.time()
+        failure = Failure(
+            "service:app",
+            ("app",),
+            "one",
+            Health.DOWN,
+            Severity.CRITICAL,
+            "nothing listens",
+            first_bad_at=now - 7,
+            detected_at=now,
+            scenario="restart",
+        )
+        return self.coordinator.open_failure(replace(failure, **changed))
+
     def carry_on(self) -> None:
         """Every order so far is done, and the coordinator looks from outside."""
         for run, effect in list(self.publisher.published):
@@ -162,7 +184,14 @@ def serving(world: World) -> Iterator[str]:
         hashlib.sha256(token.encode()).hexdigest(): Caller(role.value, role)
         for role, token in TOKENS.items()
     }
-    app = make_web(world.coordinator, world.configuration, tokens, ready=lambda: world.complaints)
+    app = make_web(
+        world.coordinator,
+        world.configuration,
+        tokens,
+        ready=lambda: world.complaints,
+        picture=lambda: world.picture,
+        calls=lambda _run: world.calls,
+    )
     # By port and not by a socket of ours: asyncio sets TCP_NODELAY only on those it makes itself,
     # and without it each answer waits 40 ms for an acknowledgement.
     server = uvicorn.Server(

@@ -1,0 +1,1 @@
+"""Long runs on the practice fleet: `make sweep`. A short part is among the tests."""

@@ -1,0 +1,86 @@
+"""The watching part of the coordinator's process: eyes, ears and the overseer between them.
+
+What lives here: starting and stopping these threads, and the complaints about ourselves. What
+must not: what is done with a reading (orchestrator/overseer.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from celery import Celery
+from nacl.signing import SigningKey
+
+from orchestrator.config import Configuration
+from orchestrator.coordinator import Coordinator
+from orchestrator.core.health import COORDINATOR, Watch
+from orchestrator.overseer import Overseer
+from orchestrator.own import OwnChecks, own_watches
+from orchestrator.watcher import Watcher
+from orchestrator.watches import make_watches
+from tasks import catalog
+from workers.ears import Ears
+from workers.queues import BrokerAway, waiting
+
+UNTAKEN_SECONDS = 60.0  #: messages for an agent that was not heard for so long are not taken
+OWN = ("broker", "queues", "readings")
+
+
+class Watching:
+    """One per coordinator's process. `overseer.tick` is called by the ticker."""
+
+    def __init__(
+        self, app: Celery, key: SigningKey, coordinator: Coordinator, configuration: Configuration
+    ) -> None:
+        self.app, self.coordinator = app, coordinator
+        watches = make_watches(configuration.inventory)
+        own = own_watches(OWN)
+        self.overseer = Overseer(coordinator, (*watches, *own), configuration.inventory.rules)
+        self.watcher = Watcher(self.overseer.take, catalog.probes(), coordinator.now)
+        self.watcher.watch(watches)
+        self.ears = Ears(app, key, coordinator.protected.agents, self.overseer.heard)
+        self.ears.set_lists(_by_machine(watches))
+        asked = {"broker": self._broker, "queues": self._queues, "readings": self._readings}
+        self.own = OwnChecks(asked, self.overseer.take, coordinator.now)
+
+    def start(self) -> None:
+        self.ears.start()
+        self.watcher.start()
+        self.own.start()
+
+    def tick(self) -> None:
+        self.overseer.hearing(self.ears.listening_since())
+        self.overseer.tick()
+
+    def stop(self) -> None:
+        self.own.stop()
+        self.watcher.stop()
+        self.ears.stop()
+
+    def _broker(self) -> str:
+        if self.coordinator.listening_since is None:
+            return "the broker does not answer; nothing can be ordered or heard"
+        return ""
+
+    def _queues(self) -> str:
+        silent = self.overseer.silent_machines(UNTAKEN_SECONDS)
+        try:
+            counts = waiting(self.app, silent)
+        except BrokerAway:
+            return ""  # the broker's own check says so
+        stuck = [f"{count} for {machine}" for machine, count in counts.items() if count]
+        return f"messages that nobody takes: {', '.join(stuck)}" if stuck else ""
+
+    def _readings(self) -> str:
+        overdue = self.watcher.overdue()
+        untold = self.overseer.untold()
+        names = [*overdue, *untold]
+        return f"no data for {', '.join(names[:5])} ({len(names)} watches)" if names else ""
+
+
+def _by_machine(watches: tuple[Watch, ...]) -> Mapping[str, list[Watch]]:
+    found: dict[str, list[Watch]] = {}
+    for each in watches:
+        if each.vantage != COORDINATOR:
+            found.setdefault(each.vantage, []).append(each)
+    return found
