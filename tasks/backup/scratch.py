@@ -66,7 +66,7 @@ class Scratch:
     def ask(self, *words: str, stdin: str = "", seconds: float = ANSWER_SECONDS) -> str:
         """The answer as text. An error is text too, with exit code 0: whoever asks must know."""
         argv = (self.programs.cli, "-s", self.socket, *words)
-        return ran(self.host, argv, stdin=stdin, seconds=seconds).out
+        return self.host.run(argv, seconds=seconds, stdin=stdin.encode()).out
 
     def info(self) -> Mapping[str, str]:
         return dict(line.partition(":")[::2] for line in self.ask("INFO").splitlines())
@@ -227,11 +227,9 @@ def size_and_sha256(host: Host, path: str) -> tuple[int, str]:
     return int(size), digest.removeprefix("\\")[:64]
 
 
-def ran(
-    host: Host, argv: Sequence[str], *, stdin: str = "", seconds: float = ANSWER_SECONDS
-) -> Ran:
+def ran(host: Host, argv: Sequence[str], *, seconds: float = ANSWER_SECONDS) -> Ran:
     """A command that must go well; raises HostFault otherwise."""
-    done = host.run(argv, seconds=seconds, stdin=stdin.encode())
-    if not done.ok and argv[0].rpartition("/")[2] != "redis-cli":
+    done = host.run(argv, seconds=seconds)
+    if not done.ok:
         raise HostFault(f"{shlex.join(argv[:3])}: {done.complaint}")
     return done

@@ -6,13 +6,17 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tasks.backup import dump, proving
 from tasks.backup.manifest import Count, Manifest, NotAManifest, State
 from tasks.backup.scratch import NotLoaded, Programs, size_and_sha256
+from tasks.catalog import operations
+from tasks.contract import Outcome
 from tasks.host import LocalHost
+from tasks.operation import Result, carry_out
 from tests.backup.conftest import PATTERNS, fill
 from tests.backup.rig import Redis, capture, redis
 
@@ -192,3 +196,25 @@ def test_a_history_that_breaks_off_is_used_up_to_there_and_a_damaged_one_is_not(
     log.write_bytes(whole.replace(b"$6\r\ndoc:50", b"$9\r\ndoc:50"))
     with pytest.raises(NotLoaded, match="Bad file format"):
         proving.cut(HOST, str(history), str(tmp_path / "b2"), PROGRAMS)
+
+
+def do(name: str, **arguments: Any) -> Result:
+    return carry_out(HOST, operations()[name], arguments, ends=HOST.now() + 30)
+
+
+def test_one_order_takes_a_backup_and_proves_it(source: Redis, tmp_path: Path) -> None:
+    fill(source)
+    given = {"into": str(tmp_path / "b"), "address": "127.0.0.1", "port": source.port}
+    first = do("redis.backup", **given, patterns=list(PATTERNS))
+    assert first.outcome is Outcome.DONE, first.reason
+    assert "326 keys" in first.reason
+    (folder,) = (tmp_path / "b").glob("redis-*")
+    assert do("redis.prove", backup=str(folder)).outcome is Outcome.DONE
+    (folder / "dump.rdb").write_bytes((folder / "dump.rdb").read_bytes()[:-1])
+    again = do("redis.prove", backup=str(folder))
+    assert (again.outcome, "its manifest says" in again.reason) == (Outcome.FAILED, True)
+    assert proving.read_manifest(HOST, str(folder)).state is State.FAILED
+    source.kill()
+    dead = do("redis.backup", **given)
+    assert (dead.outcome, "Connection refused" in dead.reason) == (Outcome.FAILED, True)
+    assert "no dump was taken" in dead.reason

@@ -25,7 +25,7 @@ from deploy.lab.lab import CHECKOUT, Lab
 from deploy.lab.machines import AUTOBOT, MachineDefinition
 from deploy.lab.processes import die_with_parent
 from orchestrator.supervisor import end_leftovers
-from tests.bench import boot, detection, footprint, ordered_restart, six, trigger, watch
+from tests.bench import boot, capture, detection, footprint, ordered_restart, six, trigger, watch
 from tests.bench.figures import GOALS, Figure, merged, table
 from tests.bench.product import BenchFault, Product, running
 
@@ -66,6 +66,8 @@ RIGS: Mapping[str, Rig] = {
 ALONE: Mapping[tuple[str, ...], Callable[[int | None], list[Figure]]] = {
     ("watch_5000_p99_lateness_s", "watch_5000_cpu_pct", "watch_5000_rss_mb"): watch.measure,
     ("detection_p95_ratio",): detection.measure,
+    ("rpo_loss_median_s", "rpo_loss_max_s"): capture.measure_rpo,
+    ("capture_cost_pct", "capture_rss_mb"): capture.measure_cost,
 }
 
 

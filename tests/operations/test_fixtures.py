@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ import pytest
 import yaml
 
 from tasks import catalog, systemd
-from tasks.backup import discovery
+from tasks.backup import discovery, evidence
 from tasks.contract import Kind, Reading
 from tasks.fake import Exchange, FakeHost
 from tasks.host import HostFault, HttpReply, NobodyListens, Ran
@@ -57,6 +58,8 @@ LONG_WORDS = {
     "{properties}": ",".join(systemd.PROPERTIES),
     "{flags}": shlex.join(browser.FLAGS),
     "{script}": shlex.quote(openvino.SCRIPT),
+    "{python}": sys.executable,
+    "{count}": shlex.quote(evidence.SCRIPT),
     "{unit properties}": ",".join(discovery.PROPERTIES),
     "{everything}": " ".join(
         ("INFO everything", *(f"CONFIG GET {name}" for name in discovery.ASKED), "MODULE LIST")
