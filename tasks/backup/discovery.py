@@ -22,6 +22,7 @@ from tasks.resp import ErrorReply
 
 #: Asked one by one: CONFIG GET * would also hand out the passwords.
 ASKED = (*(name for name in redisconf.DEFAULTS if name != "cluster-enabled"), "aclfile")
+SERVERS = ("redis-server", "valkey-server", "keydb-server")
 PROPERTIES = (
     "LoadState",
     "Type",
@@ -82,9 +83,10 @@ class Found:
 
     @property
     def append_only(self) -> bool:
-        """Now or at the next start: then a dump alone would not be loaded."""
-        start = self.at_start or {}
-        return "yes" in (self.setting("appendonly"), start.get("appendonly", ""))
+        """Now or at the next start: then a dump alone would not be loaded. Also when not known."""
+        now, start = (self.now or {}).get("appendonly"), (self.at_start or {}).get("appendonly")
+        unknown = now is None and start is None and not (self.config_file and self.at_start)
+        return unknown or "yes" in (now, start)
 
     @property
     def keys(self) -> dict[str, int]:
@@ -152,6 +154,11 @@ def _configuration(
     if not argv:
         return "", None, ("the unit does not say how it starts Redis",)
     file, options = redisconf.command_line(argv)
+    if not file and PurePosixPath(argv[0]).name not in SERVERS:
+        # Such as redis-stack's: it starts the server with a file that it knows.
+        file = redisconf.named_in_script(host.read(argv[0]) or "")
+        if not file:
+            return "", None, (f"what {argv[0]} gives Redis is not known: it is no server itself",)
     given, unread = _file(host, file, depth=3) if file else ([], [])
     return file, redisconf.settled([*given, *options]), tuple(unread)
 

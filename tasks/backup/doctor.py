@@ -86,6 +86,19 @@ def _append_only(found: Found) -> Iterator[Finding]:
         )
 
 
+def _stale_log(found: Found) -> Iterator[Finding]:
+    running = (found.now or {}).get("appendonly")
+    if running == "no" and not found.append_only and found.log_folder:
+        yield Finding(
+            "stale_log",
+            Severity.WARNING,
+            f"append-only is off and {found.log_folder.path} is there: once it is turned on in the "
+            "configuration file, the next start loads that old data instead of the dump",
+            "turn it on by CONFIG SET appendonly yes in the running server, or move that folder "
+            "away",
+        )
+
+
 def _persistence(found: Found) -> Iterator[Finding]:
     if not found.append_only and not found.setting("save").strip('"'):
         yield Finding(
@@ -221,6 +234,7 @@ _RULES: tuple[Callable[[Found], Iterator[Finding]], ...] = (
     _replica,
     _unread,
     _append_only,
+    _stale_log,
     _persistence,
     _memory,
     _saving,

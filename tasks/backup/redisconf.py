@@ -68,6 +68,12 @@ def command_line(argv: Sequence[str]) -> tuple[str, tuple[tuple[str, tuple[str, 
     return file, tuple((name, tuple(values)) for name, values in found)
 
 
+def named_in_script(text: str) -> str:
+    """The first configuration file that a starting script names, or nothing."""
+    match = re.search(r"/[\w./-]+\.conf\b", text) if text.startswith("#!") else None
+    return match[0] if match else ""
+
+
 def settled(given: Sequence[tuple[str, tuple[str, ...]]]) -> dict[str, str]:
     """What holds in the end: the last one of most, all together of some."""
     found: dict[str, str] = {}

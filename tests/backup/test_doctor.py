@@ -21,6 +21,7 @@ HEALTHY = Found(
     Where("redis", "10.0.0.5"),
     unit_type="notify",
     restart="on-failure",
+    config_file="/etc/redis.conf",
     at_start={"supervised": "systemd"},
     now={"repl-backlog-size": str(GB), "save": "3600 1"},
     info={"role": "master", "cluster_enabled": "0", "used_memory": "1000"},
@@ -33,6 +34,7 @@ CASES: dict[str, dict[str, Any]] = {
     "not_read": {"unread": ("no",)},
     "append_only": {"now": {"appendonly": "yes"}},
     "append_only_not_kept": {"now": {"appendonly": "yes"}, "at_start": {"appendonly": "no"}},
+    "stale_log": {"now": {"appendonly": "no"}, "log_folder": FileFacts("/d/a", 1, 0, 0, "700")},
     "not_persistent": {"now": {"save": ""}},
     "memory_limit": {"memory_limit": GB, "now": {"maxmemory": str(GB)}},
     "evicts_anything": {"now": {"maxmemory": str(GB), "maxmemory-policy": "allkeys-lru"}},
@@ -110,6 +112,24 @@ def test_a_server_that_is_down_is_read_from_its_files(tmp_path: Path) -> None:
     assert found.folder.path == f"{tmp_path}/data"
     assert found.info is None
     assert "could not be asked" in found.unread[0]
+
+
+def test_what_a_script_starts_is_read_from_the_file_that_it_names(tmp_path: Path) -> None:
+    script, conf = tmp_path / "redis-stack-server", tmp_path / "redis-stack.conf"
+    script.write_text(f"#!/bin/sh\nCONFFILE={conf}\nexec redis-server $CONFFILE --port 6379\n")
+    conf.write_text(f"dir {tmp_path}\nappendonly yes\n")
+    with (
+        redis(tmp_path / "running") as server,
+        fake_systemd(tmp_path, server, exec_start=str(script)) as unit,
+    ):
+        server.kill()
+        where = Where(unit, "127.0.0.1", server.port)
+        found = discover(LocalHost(), where)
+        script.write_text("#!/bin/sh\nexec redis-server\n")
+        unknown = discover(LocalHost(), where)
+    assert (found.append_only, found.config_file) == (True, str(conf))
+    assert unknown.append_only, "what is not known may be on"
+    assert any("is not known" in each for each in unknown.unread)
 
 
 def test_a_wrong_password_is_no_reason_to_guess(tmp_path: Path) -> None:
