@@ -17,15 +17,17 @@ from tasks.host import HostFault
 #: Of each database, so many values are compared.
 SAMPLES = 32
 
-#: Arguments: databases, patterns, both as JSON; how many keys to choose from each database.
-#: SCAN may show a key twice while a table is being resized, so each one seen is remembered.
+#: Arguments: databases, each with its keys that have a time to live, and patterns, both as JSON;
+#: how many keys to choose from each database; `yes` where SCAN may show a key twice, because a
+#: table is being resized: it is, after a log was loaded, which does not say how many will come.
 SCRIPT = """\
 local out = {patterns = {}, samples = {}}
 local function hex(text)
   return (string.gsub(text, '.', function(c) return string.format('%02x', string.byte(c)) end))
 end
 for _, pattern in ipairs(cjson.decode(ARGV[2])) do out.patterns[pattern] = {0, 0} end
-for _, database in ipairs(cjson.decode(ARGV[1])) do
+for _, each in ipairs(cjson.decode(ARGV[1])) do
+  local database, volatile = each[1], each[2] > 0
   redis.call('SELECT', database)
   for pattern, count in pairs(out.patterns) do
     local cursor, seen = '0', {}
@@ -34,9 +36,9 @@ for _, database in ipairs(cjson.decode(ARGV[1])) do
       cursor = page[1]
       for _, key in ipairs(page[2]) do
         if not seen[key] then
-          seen[key] = true
+          if ARGV[4] == 'yes' then seen[key] = true end
           count[1] = count[1] + 1
-          if redis.call('PTTL', key) >= 0 then count[2] = count[2] + 1 end
+          if volatile and redis.call('PTTL', key) >= 0 then count[2] = count[2] + 1 end
         end
       end
     until cursor == '0'
@@ -58,9 +60,11 @@ def gather(
     ask: Ask, patterns: Sequence[str], samples: Sequence[str], *, from_dump: bool
 ) -> Contents:
     """Count; with no samples given, choose some. Raises HostFault at an answer that is none."""
-    databases = json.dumps(sorted(int(name) for name in _databases(_info(ask))))
+    there = _databases(_info(ask))
+    databases = json.dumps(sorted([int(name), each.volatile] for name, each in there.items()))
     choose = "0" if samples else str(SAMPLES)
-    said = ask("EVAL", SCRIPT, "0", databases, json.dumps(list(patterns)), choose)
+    twice = "no" if from_dump else "yes"
+    said = ask("EVAL", SCRIPT, "0", databases, json.dumps(list(patterns)), choose, twice)
     try:
         counted = json.loads(said)
         found = {name: Count(*count) for name, count in dict(counted["patterns"]).items()}
