@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from tasks import processes
 from tasks.backup import evidence as counting
 from tasks.backup.history import BASE, LOG_FOLDER, MANIFEST, aof_manifest, segment_name
 from tasks.backup.manifest import Contents
@@ -22,6 +23,9 @@ from tasks.host import Host, HostFault, Ran
 ANSWER_SECONDS, COPY_SECONDS = 60.0, 3600.0
 #: A dump of more databases than the server has cannot be loaded.
 DATABASES = 1024
+PREFIX = "scratch."
+#: Over SSH the process that asked is gone at once, and its server is not to be ended for that.
+STALE_MINUTES = "+10"
 #: A path to a socket may not be longer, on Linux.
 LONGEST_PLACE = 80
 
@@ -108,8 +112,10 @@ def loaded(
     """A scratch server that has loaded this; ended and gone with the block, come what may."""
     if len(place) > LONGEST_PLACE:
         raise NotLoaded(f"{place} is too long a path for a socket in it: name a shorter folder")
-    folder = ran(host, ("mktemp", "-d", f"{place}/scratch.XXXXXXXX")).out.strip()
+    _sweep(host, place)
+    folder = ran(host, ("mktemp", "-d", f"{place}/{PREFIX}XXXXXXXX")).out.strip()
     try:
+        host.write(f"{folder}/owner", _owner(host).encode(), mode=0o600)
         scratch = Scratch(host, programs, folder, source)
         begun = host.now()
         options = _prepare(host, programs, source, folder)
@@ -213,11 +219,26 @@ def _last_words(host: Host, folder: str) -> str:
     return "; ".join(complaints[-2:]) or "without a word"
 
 
+def _owner(host: Host) -> str:
+    """The process that asks for this, as the machine numbers it, and when it was started."""
+    pid = ran(host, ("cat", "/proc/self/stat")).out.rpartition(")")[2].split()[1]
+    return f"{pid} {processes.start_time(host, int(pid))}"
+
+
+def _sweep(host: Host, place: str) -> None:
+    """End what somebody left who was killed: it has a whole data set in memory."""
+    argv = ("find", place, "-maxdepth", "1", "-name", f"{PREFIX}*", "-mmin", STALE_MINUTES)
+    for folder in ran(host, (*argv, "-printf", "%p\\n")).out.split():
+        pid, _, started = (host.read(f"{folder}/owner") or "").partition(" ")
+        if not pid or str(processes.start_time(host, int(pid))) != started:
+            _end(host, folder)
+
+
 def _end(host: Host, folder: str) -> None:
     pid = (host.read(f"{folder}/pid") or "").strip()
     if pid.isdigit() and folder in (host.read(f"/proc/{pid}/cmdline") or ""):
         host.run(("kill", "-s", "KILL", "--", pid), seconds=ANSWER_SECONDS)
-    if PurePath(folder).name.startswith("scratch."):
+    if PurePath(folder).name.startswith(PREFIX):
         host.run(("rm", "-r", "-f", "--", folder), seconds=COPY_SECONDS)
 
 

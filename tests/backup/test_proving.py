@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,13 +15,14 @@ import pytest
 
 from tasks.backup import dump, proving
 from tasks.backup.manifest import Count, Manifest, NotAManifest, State
-from tasks.backup.scratch import NotLoaded, Programs, size_and_sha256
+from tasks.backup.scratch import Dump, NotLoaded, Programs, loaded, size_and_sha256
 from tasks.catalog import operations
 from tasks.contract import Outcome
 from tasks.host import LocalHost
 from tasks.operation import Result, carry_out
 from tests.backup.conftest import PATTERNS, fill
-from tests.backup.rig import Redis, capture, redis
+from tests.backup.rig import Redis, capture, redis, short_folder
+from tests.integration.rig import ROOT, wait_for
 
 HOST, PROGRAMS = LocalHost(), Programs()
 
@@ -218,3 +222,30 @@ def test_one_order_takes_a_backup_and_proves_it(source: Redis, tmp_path: Path) -
     dead = do("redis.backup", **given)
     assert (dead.outcome, "Connection refused" in dead.reason) == (Outcome.FAILED, True)
     assert "no dump was taken" in dead.reason
+
+
+def test_a_scratch_server_whose_owner_was_killed_is_ended_by_the_next(
+    backup: Path,
+) -> None:
+    with short_folder() as place:
+        script = (
+            "import os, signal\n"
+            "from tasks.backup.scratch import Dump, Programs, loaded\n"
+            "from tasks.host import LocalHost\n"
+            f"with loaded(LocalHost(), Dump({str(backup / 'dump.rdb')!r}), Programs(), "
+            f"place={str(place)!r}):\n"
+            "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        )
+        subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False)
+        (left,) = place.glob("scratch.*")
+        pid = int((left / "pid").read_text())
+        assert Path(f"/proc/{pid}").exists()
+        long_ago = time.time() - 3600
+        os.utime(left, (long_ago, long_ago))
+        with loaded(HOST, Dump(str(backup / "dump.rdb")), PROGRAMS, place=str(place)) as scratch:
+            assert not left.exists()
+            wait_for("its end", lambda: not Path(f"/proc/{pid}").exists())
+            os.utime(scratch.folder, (long_ago, long_ago))
+            with loaded(HOST, Dump(str(backup / "dump.rdb")), PROGRAMS, place=str(place)):
+                assert scratch.info()["loading"] == "0", "one whose owner lives is left alone"
+        assert not list(place.iterdir())
