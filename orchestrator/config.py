@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.catalog import TaskCatalog
+from orchestrator.contactcheck import contact_faults
 from orchestrator.core.compiling import compile_plan
 from orchestrator.core.fleet import Approval, Fleet, Objectives, Scenario
 from orchestrator.core.plan import Fault, Plan, PlannedRung
@@ -29,6 +30,8 @@ class Configuration:
     scenarios: Mapping[str, Scenario]
     plans: Mapping[str, Plan]
     warnings: tuple[Fault, ...]
+    #: Why contacts cannot be called: a fault for all but who only looks at plans.
+    uncallable: tuple[Fault, ...] = ()
 
     @property
     def fleet(self) -> Fleet:
@@ -46,8 +49,9 @@ def load(fleet_path: Path, runbooks: Path) -> Configuration | tuple[Fault, ...]:
     if not isinstance(document, Document):
         return (*document, *faults)
     inventory, notes = read_fleet(document)
+    uncallable = contact_faults(document)
     if inventory is None:
-        return (*notes, *faults)
+        return (*notes, *uncallable, *faults)
     plans: dict[str, Plan] = {}
     warnings = list(notes)
     for path, scenario in scenarios.items():
@@ -60,9 +64,9 @@ def load(fleet_path: Path, runbooks: Path) -> Configuration | tuple[Fault, ...]:
             # A step that is repeated for each machine would repeat its fault too.
             faults = (*faults, *dict.fromkeys(placed))
     if faults:
-        return faults
+        return (*uncallable, *faults)
     named = {each.name: each for each in scenarios.values()}
-    return Configuration(inventory, named, plans, tuple(warnings))
+    return Configuration(inventory, named, plans, tuple(warnings), uncallable)
 
 
 def _placed(path: Path, scenario: Scenario, fault: Fault) -> Fault:

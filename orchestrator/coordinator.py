@@ -23,7 +23,6 @@ from orchestrator.core.events import (
     Acknowledged,
     Approved,
     Begin,
-    CallHuman,
     Cancelled,
     Checked,
     Entry,
@@ -42,7 +41,7 @@ from orchestrator.core.incident import IllegalMove, Incident, State
 from orchestrator.core.plan import Plan
 from orchestrator.lookout import Lookout
 from orchestrator.notebook import UnknownIncident
-from orchestrator.ports import Clock, Publisher, PublishFailed, Store
+from orchestrator.ports import Caller, Clock, Publisher, PublishFailed, Store
 from tasks.contract import Progress, WorkReport, is_signed_by
 
 log = logging.getLogger("autobot_dr.coordinator")
@@ -73,10 +72,17 @@ class Coordinator:
     """One per process; the store keeps several of them in step."""
 
     def __init__(
-        self, protected: Protected, store: Store, publisher: Publisher, lookout: Lookout, now: Clock
+        self,
+        protected: Protected,
+        store: Store,
+        publisher: Publisher,
+        lookout: Lookout,
+        now: Clock,
+        *,
+        caller: Caller | None = None,
     ) -> None:
         self.protected, self.store, self.publisher = protected, store, publisher
-        self.lookout, self.now = lookout, now
+        self.lookout, self.now, self.caller = lookout, now, caller
         self._sending = threading.Lock()
         self._listening_since: float | None = None
 
@@ -245,8 +251,10 @@ class Coordinator:
                     except PublishFailed as failure:
                         log.warning("%s: not sent yet: %s", pending.run, failure)
                         return
-                elif isinstance(pending.effect, CallHuman):
-                    log.warning("%s needs a person: %s", pending.run, pending.effect.reason)
+                else:
+                    log.warning("%s, for people: %s", pending.run, pending.effect.reason)
+                    if self.caller:
+                        self.caller.take(pending.effect, stored.incident, pending.id)
                 self.store.effect_sent(pending.id)
 
 

@@ -138,7 +138,8 @@ p, ul { margin: .4rem 0 } .strong { font-weight: 600; color: var(--warn) }
 .wide { overflow-x: auto } table { border-collapse: collapse; font-size: .9rem }
 th, td { text-align: left; vertical-align: top; padding: .3rem 1.1rem .3rem 0 }
 th { color: var(--soft); font-weight: 600 } tbody tr { border-top: 1px solid var(--line) }
-td { overflow-wrap: anywhere } td:not(:last-child) { white-space: nowrap }
+th { white-space: nowrap } td:not(:last-child) { white-space: nowrap }
+td:last-child { overflow-wrap: anywhere; min-width: 9rem }
 details { margin: .5rem 0; border-left: 3px solid var(--line); padding-left: .8rem }
 summary { cursor: pointer } pre { font: .82rem/1.45 ui-monospace, monospace; overflow-x: auto;
   background: var(--shade); padding: .6rem .8rem; margin: .4rem 0; max-height: 30rem }

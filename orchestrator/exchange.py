@@ -25,6 +25,7 @@ from typing import Any, cast
 from tasks.exchange import (
     OUTPUT_LIMIT,
     HttpReply,
+    NotAsked,
     fault_of,
     place_of,
     refuse_endless,
@@ -37,6 +38,9 @@ from tasks.trust import Trust
 LINE_LIMIT = 65536  #: of a header, as http.client has it
 LINES_LIMIT = 102  #: a status line and one header more than http.client takes
 ORDINARY = re.compile(rb"HTTP/1\.[01] [1-9]\d\d[ \r\n]")
+#: A deadline that is noticed so late says that we were paused or starved. The answers that came
+#: meanwhile were not read: nothing is known of those who gave them.
+STOOD_SECONDS = 0.5
 BLANK = (b"\r\n", b"\n", b"")
 
 _Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -49,11 +53,18 @@ async def put(question: Question, *, seconds: float) -> HttpReply | bytes:
         if isinstance(question, HttpQuestion)
         else f"{question.address}:{question.port}"
     )
+    now = asyncio.get_running_loop().time
+    ends = now() + seconds
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout_at(ends):
             if isinstance(question, HttpQuestion):
                 return await _http(question)
             return await _tcp(question)
+    except TimeoutError as error:
+        if (stood := now() - ends) > STOOD_SECONDS and error.errno is None:
+            said = f"{place}: this machine stood still for {stood:.1f} s, and may have missed it"
+            raise NotAsked(said) from error
+        raise fault_of(place, error) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise fault_of(place, error) from error
 

@@ -236,11 +236,8 @@ _CHECKS: tuple[Callable[[_Parts], Iterator[Fault]], ...] = (
 
 def _warnings(document: Document, shape: FleetShape) -> Iterator[Fault]:
     if not shape.contacts:
-        yield document.fault(("contacts",), "is empty: nobody will be called; name who to call")
-    for index, contact in enumerate(shape.contacts):
-        if contact.reach is None:
-            message = f"{contact.role} is not configured and cannot be called; give `reach`"
-            yield document.fault(("contacts", index), message)
+        message = "nobody: nobody will be called, whatever happens; name who to call"
+        yield document.fault(("contacts",), message)
     for name, hypervisor in shape.hypervisors.items():
         if hypervisor.driver not in drivers():
             known = ", ".join(drivers()) or "none"

@@ -16,6 +16,8 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
+from orchestrator.contactfile import Contacts, DeadMan, DeadManShape
+from orchestrator.core.escalation import Contact
 from orchestrator.core.fleet import (
     Fleet,
     Further,
@@ -114,12 +116,6 @@ class ServiceShape(Shape):
     settings: dict[Line, Json] = Field(default_factory=dict)
 
 
-class ContactShape(Shape):
-    role: Line
-    after: Duration
-    reach: Line | None = None
-
-
 class ThresholdShape(Shape):
     warning: Positive
     critical: Positive
@@ -144,7 +140,8 @@ class FleetShape(Shape):
     control: Name
     objectives: ObjectivesShape
     ssh: SshShape
-    contacts: list[ContactShape]
+    contacts: Contacts
+    dead_man: DeadManShape | None = None
     hypervisors: dict[Name, HypervisorShape] = Field(default_factory=dict)
     machines: dict[Name, MachineShape] = Field(min_length=1)
     services: dict[Name, ServiceShape] = Field(min_length=1)
@@ -160,15 +157,6 @@ class Access:
     user: str
     key: str
     port: int
-
-
-@dataclass(frozen=True, slots=True)
-class Contact:
-    """Who is called, how, and how long after the start. `reach` is None until configured."""
-
-    role: str
-    after_s: float
-    reach: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +180,7 @@ class Inventory:
     roles: Mapping[str, str]  #: what each machine is for
     rule: Rule  #: how many readings decide
     rules: Rules  #: what may be done without a person
+    dead_man: DeadMan | None = None
 
 
 def build(shape: FleetShape) -> Inventory:
@@ -206,12 +195,13 @@ def build(shape: FleetShape) -> Inventory:
     ssh = {name: each.ssh or shape.ssh for name, each in shape.machines.items()}
     return Inventory(
         Fleet(shape.fleet, shape.control, machines, services, objectives),
-        tuple(Contact(each.role, each.after, each.reach) for each in shape.contacts),
+        tuple(each.contact for each in shape.contacts),
         {name: Access(each.user, each.key, each.port) for name, each in ssh.items()},
         tuple(_thresholds(shape.thresholds)),
         {name: each.role for name, each in shape.machines.items()},
         Rule(shape.watch.bad, shape.watch.of, shape.watch.good),
         rules(shape.recovery),
+        DeadMan(shape.dead_man.url, shape.dead_man.every) if shape.dead_man else None,
     )
 
 

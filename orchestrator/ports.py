@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from orchestrator.core.events import Effect, Entry, Publish
+from orchestrator.core.events import CallHuman, Effect, Entry, Inform, Publish, StopCalls
 from orchestrator.core.incident import Decision, Incident
 from orchestrator.notebook import Notebook
+from orchestrator.notify.book import CallBook
 from orchestrator.starts import Starts
 from orchestrator.windows import Windows
 from tasks.contract import WorkReport
@@ -63,6 +64,9 @@ class Store(Protocol):
 
     @property
     def notebook(self) -> Notebook: ...
+
+    @property
+    def calls(self) -> CallBook: ...
 
     @property
     def starts(self) -> Starts: ...
@@ -119,6 +123,14 @@ class Publisher(Protocol):
 
     def listening(self) -> bool:
         """Whether reports can come in now. Answers within seconds."""
+        ...
+
+
+class Caller(Protocol):
+    """Turns what a decision asks of people into calls that are due."""
+
+    def take(self, effect: CallHuman | Inform | StopCalls, incident: Incident, number: int) -> None:
+        """`number` is the effect's; the same one again changes nothing."""
         ...
 
 

@@ -83,7 +83,7 @@ def _moments(times: Times) -> Iterator[tuple[str, str, str, str]]:
     yield "first order", _at(times.decided_at), "decision", _took(times.decision_s)
     yield "first command on a machine", _at(times.effect_at), "dispatch", _took(times.dispatch_s)
     yield "last step ended", _at(times.executed_at), "execution", _took(times.execution_s)
-    yield "seen well", _at(times.resolved_at), "verification", _took(times.verification_s)
+    yield "resolved", _at(times.resolved_at), "verification", _took(times.verification_s)
 
 
 def _at(at: float | None) -> str:
@@ -95,8 +95,8 @@ def _took(seconds: float | None) -> str:
 
 
 def _measured(name: str, found: Measured) -> tuple[str, ...]:
-    verdict = found.text or found.verdict.value
-    achieved = duration(found.achieved_s) or "not measured"
+    verdict = ": ".join(filter(None, [found.verdict.value, found.text]))
+    achieved = duration(found.achieved_s) or "-"
     return name, achieved, duration(found.target_s), duration(found.maximum_s), verdict
 
 

@@ -27,6 +27,7 @@ from orchestrator.commands.ending import Exit, Stop, faulty, tell
 from orchestrator.config import Configuration, load
 from orchestrator.core.plan import Fault
 from orchestrator.embedded_broker import EmbeddedBroker
+from orchestrator.notify.opening import calling_faults
 from orchestrator.settings import Settings, address_and_port
 from orchestrator.setup import SHIPPED, load_keys
 from orchestrator.supervisor import (
@@ -56,6 +57,8 @@ def run_up(settings: Settings, *, as_json: bool) -> None:
 
 def _run_up(settings: Settings, *, as_json: bool) -> None:
     configuration = _demand_sound(settings)
+    if not configuration.inventory.contacts:
+        tell("warning: `contacts` is nobody: nobody will be called, whatever happens")
     state = settings.state.resolve()
     for folder in (state, state / "logs", state / "flower", state / "agent"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -88,6 +91,8 @@ def _demand_sound(settings: Settings) -> Configuration:
     configuration = load(settings.fleet, settings.runbooks)
     if isinstance(configuration, tuple):
         raise faulty(configuration)
+    if faults := calling_faults(configuration, settings):
+        raise faulty(faults)
     for read in (
         load_keys(settings.keys, configuration.fleet.machines),
         read_tokens(settings.tokens),

@@ -60,7 +60,9 @@ class Watcher:
         _allow_many_files()
         runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._loop = runner.get_loop()
-        self._loop.call_soon(self._arm)
+        # Times that went by before the start are none that were missed.
+        self._schedule, self._known_at = Schedule(), {}
+        self._loop.call_soon(self._adopt, self._watches)
         self._thread = threading.Thread(target=self._run, args=(runner,), name="watcher")
         self._thread.daemon = True
         self._thread.start()
@@ -82,7 +84,7 @@ class Watcher:
             and probe.pose is not None
         }
         if self._loop is None:
-            self._adopt(mine)
+            self._watches = mine
         else:
             self._loop.call_soon_threadsafe(self._adopt, mine)
 

@@ -30,8 +30,8 @@ def hypervisor(host: Host, wanted: Arguments) -> Hypervisor:
 
 
 def look(host: Host, wanted: Arguments) -> Seen:
-    asked = hypervisor(host, wanted)
-    return Seen(asked.state(wanted.vm).value, asked.boot(wanted.vm))
+    found = hypervisor(host, wanted).look(wanted.vm)
+    return Seen(found.power.value, found.boot)
 
 
 def runs(wanted: Arguments, now: Seen) -> Met | Unmet:

@@ -202,6 +202,11 @@ def main() -> int:
         log.info("took back %d orders that were begun before a crash", count)
     send_what_waits(app, identity)
 
+    return _serve(app, identity)
+
+
+def _serve(app: Celery, identity: Identity) -> int:
+    """Obey and watch until SIGTERM."""
     sentry = make_sentry(app, identity)
 
     @worker_ready.connect(weak=False)

@@ -12,16 +12,20 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
 import uvicorn
 from celery.platforms import SecurityWarning
 from fastapi import FastAPI
 
-from orchestrator.config import load
+from orchestrator.config import Configuration, load
 from orchestrator.coordinator import Coordinator, Protected
 from orchestrator.core.plan import Fault
 from orchestrator.lookout import Lookout
+from orchestrator.notify.deadman import DeadManSwitch
+from orchestrator.notify.opening import calling_faults, make_deliverer
 from orchestrator.ports import StoreUnavailable
 from orchestrator.settings import Settings, read_settings
 from orchestrator.setup import load_keys
@@ -61,6 +65,10 @@ def _serve() -> int:
     if settings.broker_url is None:
         raise CannotStart("AUTOBOT_DR_BROKER_URL is not set; `autobot-dr up` brings its own broker")
     configuration = _sound(load(settings.fleet, settings.runbooks))
+    if faults := calling_faults(configuration, settings):
+        _sound(faults)
+    if not configuration.inventory.contacts:
+        log.warning("`contacts` is nobody: nobody will be called, whatever happens")
     keys = _sound(load_keys(settings.keys, configuration.fleet.machines))
     tokens = _sound(read_tokens(settings.tokens))
     settings.state.mkdir(parents=True, exist_ok=True)
@@ -72,32 +80,57 @@ def _serve() -> int:
     protected = Protected(
         configuration.fleet, configuration.scenarios, configuration.plans, keys.agents
     )
-    coordinator = Coordinator(protected, store, publisher, lookout, time.time)
+    deliverer = make_deliverer(configuration, settings, store, time.time)
+    coordinator = Coordinator(protected, store, publisher, lookout, time.time, caller=deliverer)
     register(app, coordinator)
+    watching = Watching(app, keys.coordinator, coordinator, configuration)
 
     def ready() -> list[str]:
         return [] if publisher.listening() else ["the broker cannot be reached"]
 
-    watching = Watching(app, keys.coordinator, coordinator, configuration)
-    picture = watching.overseer.picture
-    pages = make_web(coordinator, configuration, tokens, ready=ready, picture=picture)
-    web = _web(settings, pages)
-    web_thread = threading.Thread(target=web.run, name="web", daemon=True)
-    web_thread.start()
-    watching.start()
-    tickers = [Ticker(coordinator.tick), Ticker(watching.tick)]
-    for each in tickers:
-        each.start()
-    try:
+    pages = make_web(
+        coordinator,
+        configuration,
+        tokens,
+        ready=ready,
+        picture=watching.overseer.picture,
+        calls=store.calls.of_run,
+    )
+    with ExitStack() as running:
+        running.callback(store.close)
+        running.callback(deliverer.close)
+        running.enter_context(_served(_web(settings, pages)))
+        watching.start()
+        running.callback(watching.stop)
+        if switch := _dead_man(configuration, coordinator, watching):
+            switch.start()
+            running.callback(switch.stop)
+        for tick in (coordinator.tick, watching.tick, deliverer.deliver_due):
+            ticker = Ticker(tick)
+            ticker.start()
+            running.callback(ticker.stop)
         take_back_patiently(app, lambda error: log.warning("no broker yet: %s", error))
         return consume(app)
+
+
+def _dead_man(
+    configuration: Configuration, coordinator: Coordinator, watching: Watching
+) -> DeadManSwitch | None:
+    settings = configuration.inventory.dead_man
+    if settings is None:
+        return None
+    return DeadManSwitch(settings, LocalHost(), watching.complaints, coordinator.now)
+
+
+@contextmanager
+def _served(web: uvicorn.Server) -> Iterator[None]:
+    thread = threading.Thread(target=web.run, name="web", daemon=True)
+    thread.start()
+    try:
+        yield
     finally:
-        for each in tickers:
-            each.stop()
-        watching.stop()
         web.should_exit = True
-        web_thread.join(timeout=5)
-        store.close()
+        thread.join(timeout=5)
 
 
 def _sound(found: T | tuple[Fault, ...]) -> T:

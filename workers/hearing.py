@@ -55,15 +55,15 @@ class Lists:
 
     def __init__(self, key: SigningKey) -> None:
         self.key = key
-        self._wanted: Mapping[str, WatchList] = {}
+        self._wanted: Mapping[str, tuple[WatchList, str]] | None = None  #: with its digest
         self._names: Mapping[str, frozenset[str]] = {}
         self._pauses: dict[str, tuple[float, float]] = {}
 
     def want(self, lists: Mapping[str, Sequence[Watch]]) -> None:
         """From now on. Of each list only what has that machine as its vantage."""
-        wanted = {machine: _unsigned(machine, watches) for machine, watches in lists.items()}
-        self._names = {name: frozenset(x["name"] for x in w.watches) for name, w in wanted.items()}
-        self._wanted = wanted
+        made = {machine: _unsigned(machine, watches) for machine, watches in lists.items()}
+        self._names = {name: frozenset(x["name"] for x in w.watches) for name, w in made.items()}
+        self._wanted = {name: (each, each.digest) for name, each in made.items()}
         self.ask_afresh()
 
     def ask_afresh(self) -> None:
@@ -75,8 +75,8 @@ class Lists:
 
     def due_for(self, beat: Beat, now: float) -> WatchList | None:
         """The list to send to this agent now, signed, if it holds another one."""
-        wanted = self._wanted.get(beat.agent)
-        if wanted is None or wanted.digest == beat.list_digest:
+        wanted = self._other_than_held(beat)
+        if wanted is None:
             self._pauses.pop(beat.agent, None)
             return None
         not_before, pause = self._pauses.get(beat.agent, (now, LIST_PAUSE))
@@ -87,6 +87,16 @@ class Lists:
         # A clock that was put back must not make every new list older than the one held.
         issued_at = max(now, beat.list_issued_at + 0.001)
         return sign(replace(wanted, issued_at=issued_at), self.key)
+
+    def _other_than_held(self, beat: Beat) -> WatchList | None:
+        if self._wanted is None:
+            return None
+        if beat.agent in self._wanted:
+            wanted, digest = self._wanted[beat.agent]
+            return None if digest == beat.list_digest else wanted
+        # Nothing is asked of this machine any more, which an agent with an old list must learn.
+        nothing = _unsigned(beat.agent, ())
+        return None if beat.list_digest in ("", nothing.digest) else nothing
 
 
 def _unsigned(machine: str, watches: Sequence[Watch]) -> WatchList:

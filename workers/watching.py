@@ -57,6 +57,11 @@ class Watching:
         self.watcher.stop()
         self.ears.stop()
 
+    def complaints(self) -> list[str]:
+        """Why we are not well ourselves; nothing when all is."""
+        self.coordinator.store.unfinished()  # raises when the store does not answer
+        return [said for said in (self._broker(), self._readings()) if said]
+
     def _broker(self) -> str:
         if self.coordinator.listening_since is None:
             return "the broker does not answer; nothing can be ordered or heard"

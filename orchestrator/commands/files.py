@@ -13,6 +13,7 @@ import click
 from orchestrator.commands import home
 from orchestrator.commands.ending import Exit, Stop, faulty, json_option, print_json, tell
 from orchestrator.config import load
+from orchestrator.notify.opening import calling_faults
 from orchestrator.setup import CannotInitialise, initialise
 
 
@@ -40,7 +41,10 @@ def init(directory: Path | None, as_json: bool) -> None:
         click.echo(f"{given} has everything already; nothing was written")
     if given != Path.cwd():
         click.echo(f"\nUse it with: export AUTOBOT_DR_HOME={given}")
-    click.echo("\nDescribe your fleet in fleet.yaml, then: autobot-dr validate, autobot-dr up")
+    click.echo(
+        "\nDescribe your fleet in fleet.yaml and name who is called (`contacts`), "
+        "then: autobot-dr validate, autobot-dr up"
+    )
 
 
 @click.command()
@@ -52,7 +56,7 @@ def validate(as_json: bool) -> None:
     """
     given = home.settings()
     found = load(given.fleet, given.runbooks)
-    faults = found if isinstance(found, tuple) else ()
+    faults = found if isinstance(found, tuple) else calling_faults(found, given)
     warnings = () if isinstance(found, tuple) else found.warnings
     if as_json:
         shown = {"faults": faults, "warnings": warnings}
@@ -62,7 +66,7 @@ def validate(as_json: bool) -> None:
                 for kind, all_of_it in shown.items()
             }
         )
-    if isinstance(found, tuple):
+    if isinstance(found, tuple) or faults:
         raise Stop(Exit.FAULT) if as_json else faulty(faults)
     if not as_json:
         for each in warnings:

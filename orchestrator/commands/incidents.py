@@ -36,7 +36,10 @@ incident.add_command(follow_up)
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100))
 @json_option
 def list_incidents(limit: int, as_json: bool) -> None:
-    """The newest incidents, and what is missing in the reviews of those that are closed."""
+    """The newest incidents.
+
+    Below those that are closed stands what people still have to write or do.
+    """
     found = Client(home.settings()).get("/api/v1/incidents", limit=limit)
     if as_json:
         print_json(found)

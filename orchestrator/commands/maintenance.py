@@ -17,10 +17,11 @@ from orchestrator.commands.api import Client
 from orchestrator.commands.ending import json_option, print_json
 from orchestrator.commands.text import clock, console, table
 from orchestrator.schema import seconds
+from orchestrator.windows import LONGEST_SECONDS
 
 
 class Duration(click.ParamType[float]):
-    """Text such as 2 h, with or without the space."""
+    """Text such as 2 h, with or without the space; no longer than a window may be."""
 
     name = "duration"
 
@@ -28,9 +29,12 @@ class Duration(click.ParamType[float]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         try:
-            return float(seconds(value))
+            given = float(seconds(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if given > LONGEST_SECONDS:
+            self.fail(f"must be at most {LONGEST_SECONDS / 86400:g} d, not {value!r}", param, ctx)
+        return given
 
 
 @click.group()

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 from rich.markdown import Markdown
+from rich.text import Text
 
 from orchestrator.commands import home
 from orchestrator.commands.api import Client
@@ -98,10 +99,15 @@ def list_follow_ups(incident_id: str | None, as_json: bool) -> None:
         click.echo("nothing is left to be done")
         return
     rows = (
-        (each["number"], _state(each), each["owner"] or "nobody", each["incident"], each["text"])
+        (
+            each["number"],
+            _state(each),
+            each["owner"] or "nobody",
+            Text.assemble(each["text"], (f"\n{each['incident']}", "dim")),
+        )
         for each in found["follow_ups"]
     )
-    console().print(table(("NUMBER", "STATE", "OWNER", "INCIDENT", "WHAT"), rows))
+    console().print(table(("NUMBER", "STATE", "OWNER", "WHAT AND AFTER WHICH INCIDENT"), rows))
 
 
 def _state(each: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from orchestrator.core.incident import WORKING, Incident, State
 from orchestrator.core.picture import Condition, Picture, ServiceView
 from orchestrator.core.plan import Plan
 from orchestrator.core.policy import Rules
+from orchestrator.core.told import A_CONSEQUENCE_OF, PART_OF
 from tasks.contract import Kind
 
 FLEET, VANTAGE, SERVICE = "fleet", "vantage", "service:"
@@ -232,11 +233,11 @@ def _over(
     views = [picture.services[n] for n in failure.services if n in picture.services]
     if common and set(failure.services) & set(common.services):
         if failure.cause.startswith(SERVICE) and common.verdict is Verdict.REAL:
-            yield Tell(incident.run, Recovered("part of a failure of many machines at once"))
+            yield Tell(incident.run, Recovered(f"{PART_OF}many machines at once"))
         return
     above = _above(views)
     if above and not failure.cause.startswith((FLEET, VANTAGE)):
-        yield Tell(incident.run, Recovered(f"a consequence of {above}, whose incident goes on"))
+        yield Tell(incident.run, Recovered(f"{A_CONSEQUENCE_OF}{above}, whose incident goes on"))
     elif failure.cause == VANTAGE or all(v.health is Health.HEALTHY for v in views):
         yield Tell(incident.run, Recovered("seen well again"))
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.core.events import Entry
-from orchestrator.core.incident import Incident, State
+from orchestrator.core.incident import Incident
 from orchestrator.core.steps import PICKUP_SECONDS
-from orchestrator.core.told import moves
+from orchestrator.core.told import resolution
 
 
 class Verdict(StrEnum):
@@ -27,7 +27,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Seconds that were achieved, with the objective. None was not measured; `text` says why."""
+    """Seconds that were achieved, with the objective. None was not measured.
+
+    `text` is what the reader must know of it: why it was not measured, or on whose word it rests.
+    """
 
     achieved_s: float | None
     target_s: float
@@ -41,11 +44,6 @@ class Measured:
         if self.achieved_s <= self.target_s:
             return Verdict.MET
         return Verdict.WITHIN if self.achieved_s <= self.maximum_s else Verdict.MISSED
-
-
-def against(achieved_s: float | None, target_s: float, maximum_s: float) -> Measured:
-    text = "" if achieved_s is not None else "not measured: it was not seen recovered"
-    return Measured(achieved_s, target_s, maximum_s, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ class Times:
     decided_at: float | None = None  #: the first order, or where none was: that it may begin
     effect_at: float | None = None  #: the first command on a machine
     executed_at: float | None = None  #: the end of the last step
-    resolved_at: float | None = None  #: seen well from outside
+    resolved_at: float | None = None  #: seen well from outside, or said to be
 
     @property
     def detection_s(self) -> float | None:
@@ -98,18 +96,9 @@ def _between(start: float | None, end: float | None) -> float | None:
     return None if start is None or end is None else max(0.0, end - start)
 
 
-def resolved_at(incident: Incident, timeline: Sequence[Entry]) -> float | None:
-    """When it was last seen well; None if that is not so, also for one closed without it."""
-    if incident.state is State.RESOLVED:
-        return incident.ended_at
-    told = [each for each in moves(timeline) if each.to is not State.CLOSED]
-    if incident.state is State.CLOSED and told and told[-1].to is State.RESOLVED:
-        return told[-1].at
-    return None
-
-
 def measure(incident: Incident, timeline: Sequence[Entry]) -> Times:
     failure, steps = incident.failure, incident.steps
+    well = resolution(incident.state, timeline)
     # The first order of a chain may wait so long to be picked up: that tells when it was sent.
     sent_at = min((each.not_after for each in steps), default=None)
     begun_at = incident.begun[0] if incident.begun else None
@@ -120,5 +109,5 @@ def measure(incident: Incident, timeline: Sequence[Entry]) -> Times:
         begun_at if sent_at is None else sent_at - PICKUP_SECONDS,
         incident.first_effect_at,
         max((each.ended_at for each in steps if each.ended_at is not None), default=None),
-        resolved_at(incident, timeline),
+        well.at if well else None,
     )

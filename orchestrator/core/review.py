@@ -19,9 +19,17 @@ from orchestrator.core.failure import Failure
 from orchestrator.core.fleet import Objectives
 from orchestrator.core.incident import Incident, State
 from orchestrator.core.lessons import About, Finding, FollowUp, still_open
-from orchestrator.core.measuring import Measured, Times, against, measure, resolved_at
+from orchestrator.core.measuring import Measured, Times, measure
 from orchestrator.core.steps import StepRecord
-from orchestrator.core.told import approvals, fallbacks, moves, suppressed
+from orchestrator.core.told import (
+    Move,
+    approvals,
+    fallbacks,
+    moves,
+    only_said,
+    resolution,
+    suppressed,
+)
 from tasks.contract import Outcome, WorkReport
 
 
@@ -102,7 +110,7 @@ class Review:
     incident: Incident
     failure: Failure | None
     summary: tuple[str, ...]
-    recovered: bool
+    resolution: Move | None  #: None where it was not recovered
     times: Times
     rto: Measured
     rpo: Measured
@@ -122,6 +130,10 @@ class Review:
         return self.incident.state is State.CLOSED
 
     @property
+    def recovered(self) -> bool:
+        return self.resolution is not None
+
+    @property
     def recoveries(self) -> int:
         return len(self.incident.begun)
 
@@ -138,15 +150,15 @@ class Review:
 def review(records: Records, diagnoses: Collection[str], objectives: Objectives) -> Review:
     """The review of an incident. `diagnoses` are the operations that only tell of a state."""
     incident, timeline = records.incident, tuple(records.timeline)
-    times, recovered = measure(incident, timeline), resolved_at(incident, timeline) is not None
+    times, well = measure(incident, timeline), resolution(incident.state, timeline)
     causes = [each for each in records.findings if each.about is About.ROOT_CAUSE]
     return Review(
         incident,
         incident.failure,
-        tuple(_summary(incident, timeline, recovered=recovered)),
-        recovered,
+        tuple(_summary(incident, timeline, well)),
+        well,
         times,
-        against(times.total_s, objectives.rto_target_s, objectives.rto_maximum_s),
+        _recovery_time(times, well, objectives),
         _data_loss(incident, objectives),
         causes[-1] if causes else None,
         tuple(_evidence(incident, records.reports, diagnoses)),
@@ -161,7 +173,7 @@ def review(records: Records, diagnoses: Collection[str], objectives: Objectives)
     )
 
 
-def _summary(incident: Incident, timeline: Sequence[Entry], *, recovered: bool) -> Iterator[str]:
+def _summary(incident: Incident, timeline: Sequence[Entry], well: Move | None) -> Iterator[str]:
     failure, begun = incident.failure, len(incident.begun)
     if failure is None:
         first = next((each.text for each in timeline if each.kind == "state"), incident.reason)
@@ -169,19 +181,27 @@ def _summary(incident: Incident, timeline: Sequence[Entry], *, recovered: bool) 
     else:
         where = f" on {failure.machine}" if failure.machine else ""
         yield f"{failure.services[0]}{where} was {failure.health}: {failure.reason}"
-    told = [each for each in moves(timeline) if each.to is not State.CLOSED]
-    if recovered and incident.steps:
+    if incident.steps:
         rung = incident.plan.rungs[incident.rung]
-        which = f"rung {incident.rung + 1} of {len(incident.plan.rungs)}, {rung.title!r}"
-        yield f"Resolved after {which}: {told[-1].reason}"
-    elif recovered:
-        yield f"Resolved without a step on any machine: {told[-1].reason}"
-    elif incident.state is State.CLOSED:
-        yield f"Closed without having been seen well: {told[-1].reason if told else 'no move'}"
+        yield f"Tried up to rung {incident.rung + 1} of {len(incident.plan.rungs)}, {rung.title!r}"
     else:
-        yield f"It is {incident.state}: {incident.reason}"
+        yield "No step was ordered on any machine"
+    if well:
+        yield f"Resolved: {well.reason}"
+    elif incident.state in (State.RESOLVED, State.CLOSED):
+        told = [each for each in moves(timeline) if each.to is not State.CLOSED]
+        yield f"Not seen recovered: {told[-1].reason if told else incident.reason}"
+    else:
+        yield f"It is {incident.state.replace('_', ' ')}: {incident.reason}"
     if begun > 1:
         yield f"It failed again after it was recovered: {begun} recoveries in all"
+
+
+def _recovery_time(times: Times, well: Move | None, goal: Objectives) -> Measured:
+    text = "" if well else "it was not seen recovered"
+    if only_said(well):
+        text = "by what a person said"
+    return Measured(times.total_s, goal.rto_target_s, goal.rto_maximum_s, text)
 
 
 def _data_loss(incident: Incident, goal: Objectives) -> Measured:
@@ -193,9 +213,9 @@ def _data_loss(incident: Incident, goal: Objectives) -> Measured:
     ]
     if restored:
         said = "; ".join(each.reason for each in restored)
-        text = f"not measured in seconds; the restore said: {said}"
+        text = f"the restore said: {said}"
     else:
-        text = "not measured: nothing was restored, and what the failure itself lost was not seen"
+        text = "nothing was restored, and what the failure itself lost was not seen"
     return Measured(None, goal.rpo_target_s, goal.rpo_maximum_s, text)
 
 

@@ -15,6 +15,10 @@ from orchestrator.core.failure import Failure
 from orchestrator.core.incident import State
 
 _YES = re.compile(r"recovering: rung \d+ of \d+, '.*': (approved|resumed) by .+", re.DOTALL)
+#: How an incident ends that turned out to be part of another: nothing was seen well.
+A_CONSEQUENCE_OF = "a consequence of "
+PART_OF = "part of a failure of "
+_SAID = re.compile(r".* \(said by .+\)", re.DOTALL)
 _SUPPRESSED = "also ill because of it: "
 _FALLBACK = "the fallback "
 
@@ -35,6 +39,21 @@ def moves(timeline: Sequence[Entry]) -> list[Move]:
         if each.kind == "state" and colon and word in set(State):
             found.append(Move(each.at, State(word), reason))
     return found
+
+
+def resolution(state: State, timeline: Sequence[Entry]) -> Move | None:
+    """How it came to be well. None if it is not, was closed without it, or is another's part."""
+    told = [each for each in moves(timeline) if each.to is not State.CLOSED]
+    if state not in (State.RESOLVED, State.CLOSED) or not told:
+        return None
+    last = told[-1]
+    elsewhere = last.reason.startswith((A_CONSEQUENCE_OF, PART_OF))
+    return last if last.to is State.RESOLVED and not elsewhere else None
+
+
+def only_said(move: Move | None) -> bool:
+    """Whether it is well only by what a person said."""
+    return move is not None and _SAID.fullmatch(move.reason) is not None
 
 
 def approvals(timeline: Sequence[Entry]) -> tuple[Entry, ...]:

@@ -13,6 +13,7 @@ from threading import Lock
 from orchestrator.core.events import Entry
 from orchestrator.core.incident import ENDED, Decision, Incident, State
 from orchestrator.ports import PendingEffect, Stored
+from orchestrator.store.memorycalls import MemoryCalls
 from orchestrator.store.notebook import MemoryNotebook
 from orchestrator.store.starts import MemoryStarts
 from orchestrator.store.windows import MemoryWindows
@@ -23,6 +24,7 @@ class MemoryStore:
     """A `Store` in plain containers under one lock."""
 
     def __init__(self) -> None:
+        self.calls = MemoryCalls()
         self._lock = Lock()
         self._epoch = 0
         self._runs: dict[str, Stored] = {}

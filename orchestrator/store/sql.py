@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,7 +23,9 @@ from orchestrator.core.steps import StepRecord
 from orchestrator.ports import PendingEffect, Stored
 from orchestrator.store import codec
 from orchestrator.store.notebook import SqlNotebook
+from orchestrator.store.sqlcalls import SqlCalls
 from orchestrator.store.starts import SqlStarts
+from orchestrator.store.steprows import load_steps, save_steps
 from orchestrator.store.tables import (
     EFFECTS,
     EPOCH,
@@ -31,12 +33,11 @@ from orchestrator.store.tables import (
     KEYS,
     REPORTS,
     RUNS,
-    STEPS,
     TIMELINE,
 )
 from orchestrator.store.transaction import transaction
 from orchestrator.store.windows import SqlWindows
-from tasks.contract import Outcome, WorkReport
+from tasks.contract import WorkReport
 
 Row = Mapping[str, Any]
 
@@ -48,6 +49,7 @@ class SqlStore:
         self._reads, self._writes = reads, writes
         self.windows = SqlWindows(reads, writes)
         self.notebook = SqlNotebook(reads, writes)
+        self.calls = SqlCalls(reads, writes)
         insert = postgresql.insert if writes.dialect.name == "postgresql" else sqlite.insert
         self._add_key = insert(KEYS).on_conflict_do_nothing()
         self._add_report = insert(REPORTS).on_conflict_do_nothing()
@@ -77,7 +79,7 @@ class SqlStore:
                 **_moving(opened),
             }
             connection.execute(sa.insert(RUNS), row)
-            _save_steps(connection, opened)
+            save_steps(connection, opened)
         return Stored(opened, 1)
 
     def load(self, run: str) -> Stored | None:
@@ -86,8 +88,7 @@ class SqlStore:
 
     def run_of_incident(self, incident: str) -> str | None:
         with transaction(self._reads) as connection:
-            run: str | None = connection.execute(_run_of(incident)).scalar()
-            return run
+            return _run_of(connection, incident)
 
     def save(self, decision: Decision, expected: int) -> bool:
         incident = decision.incident
@@ -103,7 +104,7 @@ class SqlStore:
             if changed.rowcount != 1:
                 connection.rollback()
                 return False
-            _save_steps(connection, incident)
+            save_steps(connection, incident)
             _insert(connection, TIMELINE, [_line(incident.run, e) for e in decision.timeline])
             encoded = [codec.encode_effect(effect) for effect in decision.effects]
             rows = [
@@ -115,9 +116,7 @@ class SqlStore:
 
     def runs(self, *, limit: int = 100) -> Sequence[Incident]:
         newest = sa.select(RUNS).order_by(RUNS.c.epoch.desc()).limit(limit)
-        with transaction(self._reads) as connection:
-            rows = connection.execute(newest).mappings().all()
-            return [_incident(row, _steps(connection, row["id"])) for row in rows]
+        return self._incidents(newest)
 
     def unfinished(self) -> Sequence[str]:
         going = [state.value for state in State if state not in ENDED]
@@ -127,9 +126,12 @@ class SqlStore:
 
     def not_closed(self) -> Sequence[Incident]:
         query = sa.select(RUNS).where(RUNS.c.state != State.CLOSED.value).order_by(RUNS.c.epoch)
+        return self._incidents(query)
+
+    def _incidents(self, query: sa.Select[Any]) -> Sequence[Incident]:
         with transaction(self._reads) as connection:
             rows = connection.execute(query).mappings().all()
-            return [_incident(row, _steps(connection, row["id"])) for row in rows]
+            return [_incident(row, load_steps(connection, row["id"])) for row in rows]
 
     def pending_effects(self) -> Sequence[PendingEffect]:
         query = sa.select(EFFECTS).where(EFFECTS.c.sent.is_(False)).order_by(EFFECTS.c.id)
@@ -183,22 +185,23 @@ class SqlStore:
 
 
 def _demand_new(connection: sa.Connection, incident: Incident) -> None:
-    if run := connection.execute(_run_of(incident.id)).scalar():
+    if run := _run_of(connection, incident.id):
         raise ValueError(
             f"incident {incident.id} has run {run} already;"
             " a second would give its orders the same ids"
         )
 
 
-def _run_of(incident: str) -> sa.Select[Any]:
-    return sa.select(RUNS.c.id).where(RUNS.c.incident == incident)
+def _run_of(connection: sa.Connection, incident: str) -> str | None:
+    query = sa.select(RUNS.c.id).where(RUNS.c.incident == incident)
+    return connection.execute(query).scalar_one_or_none()
 
 
 def _load(connection: sa.Connection, run: str) -> Stored | None:
     row = connection.execute(sa.select(RUNS).where(RUNS.c.id == run)).mappings().first()
     if row is None:
         return None
-    return Stored(_incident(row, _steps(connection, run)), row["version"])
+    return Stored(_incident(row, load_steps(connection, run)), row["version"])
 
 
 def _moving(incident: Incident) -> dict[str, Any]:
@@ -245,44 +248,6 @@ def _incident(row: Mapping[Any, Any], steps: tuple[StepRecord, ...]) -> Incident
         informed=row["informed"],
         acknowledged_by=row["acknowledged_by"],
     )
-
-
-def _stored_steps(connection: sa.Connection, run: str) -> list[Row]:
-    query = sa.select(STEPS).where(STEPS.c.run == run).order_by(STEPS.c.position)
-    return [dict(row) for row in connection.execute(query).mappings()]
-
-
-def _steps(connection: sa.Connection, run: str) -> tuple[StepRecord, ...]:
-    return tuple(_step(row) for row in _stored_steps(connection, run))
-
-
-def _step(row: Row) -> StepRecord:
-    told = {
-        "arguments": codec.decode(codec.ARGUMENTS, row["arguments"]),
-        "outcome": Outcome(row["outcome"]) if row["outcome"] else None,
-    }
-    return StepRecord(**{each.name: row[each.name] for each in fields(StepRecord)} | told)
-
-
-def _save_steps(connection: sa.Connection, incident: Incident) -> None:
-    """Write the rows that are new or changed; steps are never taken away."""
-    stored = _stored_steps(connection, incident.run)
-    rows = [_step_row(incident.run, at, step) for at, step in enumerate(incident.steps)]
-    changed = [new for old, new in zip(stored, rows, strict=False) if old != new]
-    for row in changed:
-        here = (STEPS.c.run == row["run"], STEPS.c.position == row["position"])
-        connection.execute(sa.update(STEPS).where(*here), row)
-    _insert(connection, STEPS, rows[len(stored) :])
-
-
-def _step_row(run: str, position: int, step: StepRecord) -> Row:
-    row = {each.name: getattr(step, each.name) for each in fields(step)}
-    told = {
-        "arguments": codec.encode(codec.ARGUMENTS, dict(step.arguments)),
-        "outcome": step.outcome.value if step.outcome else None,
-        "reason": codec.writable(step.reason),
-    }
-    return {"run": run, "position": position} | row | told
 
 
 def _line(run: str, entry: Entry) -> Row:

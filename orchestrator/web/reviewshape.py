@@ -69,7 +69,10 @@ class TimesShape(TypedDict):
 
 
 class MeasuredShape(TypedDict):
-    """What was achieved against an objective; `achieved_s` is null where nobody measured it."""
+    """What was achieved against an objective; `achieved_s` is null where nobody measured it.
+
+    `reason` is why it was not measured, or on whose word it rests.
+    """
 
     achieved_s: float | None
     target_s: float
@@ -111,6 +114,7 @@ class ReviewShape(TypedDict):
     severity: str | None
     cause: str | None
     recovered: bool
+    resolution: str | None
     recoveries: int
     notes: list[str]
     times: TimesShape
@@ -217,6 +221,7 @@ def review_shape(review: Review) -> ReviewShape:
         "severity": failure.severity.value if failure else None,
         "cause": failure.cause if failure else None,
         "recovered": review.recovered,
+        "resolution": review.resolution.reason if review.resolution else None,
         "recoveries": review.recoveries,
         "notes": list(incident.notes),
         "times": _times(review.times),

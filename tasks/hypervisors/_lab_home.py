@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from tasks.host import Host
-from tasks.hypervisors import HypervisorFault, Power
+from tasks.hypervisors import Ability, HypervisorFault, Look, Power, Snapshot
 
 #: What the power program's exit codes mean for a retry: it ran out of time.
 TOO_SLOW = 3
@@ -18,6 +18,8 @@ TOO_SLOW = 3
 
 class LabHome:
     """A Hypervisor over the lab at `home`."""
+
+    abilities: frozenset[Ability] = frozenset()
 
     def __init__(self, home: str, host: Host) -> None:
         self.home = home
@@ -36,16 +38,47 @@ class LabHome:
             return Power.STARTING
         return Power.OFF
 
-    def boot(self, vm: str, *, seconds: float = 10) -> str:  # noqa: ARG002 (only reads files)
-        name, _ = self._find(vm, self._lab())
-        written = self.host.read(f"{self.home}/machines/{name}.json")
-        return "" if written is None else str(json.loads(written)["boots"])
+    def look(self, vm: str, *, seconds: float = 10) -> Look:
+        return Look(self.state(vm, seconds=seconds), self._boot(vm))
 
     def start(self, vm: str, *, seconds: float = 60) -> None:
         self._power("start", vm, seconds)
 
     def stop(self, vm: str, *, hard: bool, seconds: float = 60) -> None:
         self._power("kill" if hard else "stop", vm, seconds)
+
+    def restart(self, vm: str, *, seconds: float = 60) -> None:
+        ends = self.host.now() + seconds
+        self._power("kill", vm, seconds)
+        self._power("start", vm, max(1.0, ends - self.host.now()))
+
+    # A practice machine's disk is new at every boot: there is nothing to keep of it.
+
+    def snapshot(self, vm: str, name: str, *, seconds: float = 300) -> None:  # noqa: ARG002
+        raise self._unable(Ability.SNAPSHOTS)
+
+    def list_snapshots(self, vm: str, *, seconds: float = 30) -> tuple[Snapshot, ...]:  # noqa: ARG002
+        raise self._unable(Ability.SNAPSHOTS)
+
+    def restore_snapshot(self, vm: str, name: str, *, seconds: float = 300) -> None:  # noqa: ARG002
+        raise self._unable(Ability.SNAPSHOTS)
+
+    def remove_snapshot(self, vm: str, name: str, *, seconds: float = 600) -> None:  # noqa: ARG002
+        raise self._unable(Ability.SNAPSHOTS)
+
+    def export(self, vm: str, name: str, to: str, *, seconds: float = 3600) -> None:  # noqa: ARG002
+        raise self._unable(Ability.EXPORT)
+
+    def _unable(self, ability: Ability) -> HypervisorFault:
+        return HypervisorFault(
+            f"the practice lab at {self.home} has no {ability}; use a hypervisor that has them",
+            retry=False,
+        )
+
+    def _boot(self, vm: str) -> str:
+        name, _ = self._find(vm, self._lab())
+        written = self.host.read(f"{self.home}/machines/{name}.json")
+        return "" if written is None else str(json.loads(written)["boots"])
 
     def _power(self, verb: str, vm: str, seconds: float) -> None:
         lab = self._lab()

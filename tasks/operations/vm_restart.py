@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tasks import machines
 from tasks.host import Host
-from tasks.hypervisors import HypervisorFault, Power
+from tasks.hypervisors import HypervisorFault, Power, same_boot
 from tasks.machines import Seen
 from tasks.operation import Act, Met, Operation, Tell, Unmet
 
@@ -33,13 +33,14 @@ def act(host: Host, wanted: Arguments, tell: Tell) -> None:
             asked.stop(wanted.vm, hard=False, seconds=wanted.shutdown_seconds)
         except HypervisorFault as fault:
             tell(f"cutting the power of {wanted.vm}, because it did not shut down: {fault}")
-            asked.stop(wanted.vm, hard=True)
+            asked.restart(wanted.vm)
+            return
     asked.start(wanted.vm)
 
 
 def judge(wanted: Arguments, before: Seen, now: Seen) -> Met | Unmet:
     finding = machines.runs(wanted, now)
-    if isinstance(finding, Met) and now.boot == before.boot:
+    if isinstance(finding, Met) and same_boot(now.boot, before.boot):
         return Unmet(f"{wanted.vm} is running, and was never off since")
     return finding
 

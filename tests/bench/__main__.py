@@ -25,7 +25,17 @@ from deploy.lab.lab import CHECKOUT, Lab
 from deploy.lab.machines import AUTOBOT, MachineDefinition
 from deploy.lab.processes import die_with_parent
 from orchestrator.supervisor import end_leftovers
-from tests.bench import boot, capture, detection, footprint, ordered_restart, six, trigger, watch
+from tests.bench import (
+    boot,
+    capture,
+    detection,
+    footprint,
+    hyperv_boot,
+    ordered_restart,
+    six,
+    trigger,
+    watch,
+)
 from tests.bench.figures import GOALS, Figure, merged, table
 from tests.bench.product import BenchFault, Product, running
 
@@ -60,6 +70,7 @@ RIGS: Mapping[str, Rig] = {
         },
     ),
     "autobot": Rig(AUTOBOT, running, {("boot_ratio",): boot.measure}),
+    "hyperv": Rig(AUTOBOT, hyperv_boot.running, {("hyperv_boot_ratio",): hyperv_boot.measure}),
 }
 
 #: Those that need no lab.

@@ -18,9 +18,13 @@ ROUNDS = 7
 
 
 def measure(product: Product, rounds: int | None) -> list[Figure]:
+    return ratios("boot_ratio", product, rounds, "AutoBot's six nspawn machines, power lost")
+
+
+def ratios(name: str, product: Product, rounds: int | None, what: str) -> list[Figure]:
     fleet = fleet_of(product)
     graph = machine_graph(fleet, fleet.services)
-    ratios, times, paths, agents = [], [], [], []
+    found, times, paths, agents = [], [], [], []
     for number in range(-1, rounds or ROUNDS):
         product.lab.power_all("kill")
         asked_at, run = product.recover("full-system", quiet=2.0)
@@ -30,12 +34,12 @@ def measure(product: Product, rounds: int | None) -> list[Figure]:
             times.append(moment(run["ended_at"]) - asked_at)
             paths.append(path.seconds)
             agents.append(sum(e.units[AGENT] for e in booted if e.machine in path.machines))
-            ratios.append(times[-1] / path.seconds)
+            found.append(times[-1] / path.seconds)
     said = (
-        "AutoBot's six nspawn machines, power lost; full-system from the POST until the "
+        f"{what}; full-system from the POST until the "
         f"coordinator recorded it as resolved, median {median(times):.2f} s; the longest path "
         f"({' → '.join(path.machines)}) of boots and starts of the same runs, "
         f"median {median(paths):.2f} s, of which {median(agents):.2f} s are our agents' own start, "
         "which the machines' boot waits for"
     )
-    return [of_runs("boot_ratio", ratios, said)]
+    return [of_runs(name, found, said)]

@@ -65,7 +65,7 @@ def _fleet() -> dict[str, Any]:
             "rpo": {"target": "1 h", "maximum": "2 h"},
         },
         "ssh": {"user": "root", "key": "~/.ssh/id_ed25519"},
-        "contacts": [],
+        "contacts": "nobody",
         "machines": {"control": {"address": f"{NETWORK}.1"}, **machines},
         "services": services,
     }

@@ -19,7 +19,7 @@ objectives:
   rto: {{target: 60 s, maximum: 2 min}}
   rpo: {{target: 1 h, maximum: 4 h}}
 ssh: {{user: nobody, key: /nonexistent}}
-contacts: []
+contacts: nobody
 machines:
   control: {{address: 127.0.0.1}}
 services:

@@ -49,10 +49,15 @@ def test_the_commands_are_those_of_the_faces() -> None:
     first = {path[0] for path in ALL}
     assert first == {
         *("init", "validate", "plan", "recover", "run", "status", "incident"),
-        *("up", "coordinator", "agent", "lab"),
+        *("maintenance", "up", "coordinator", "agent", "lab"),
     }
     runs = {path[1] for path in ALL if path[0] == "run"}
     assert runs == {"list", "show", "watch", "approve", "cancel", "resume"}
+    incidents = {path[1:] for path in ALL if path[0] == "incident"}
+    plain = ("list", "show", "ack", "note", "resolve", "close", "review")
+    later = ("add", "done", "list")
+    assert incidents == {*((each,) for each in plain), *(("follow-up", each) for each in later)}
+    assert {path[1] for path in ALL if path[0] == "maintenance"} == {"start", "stop", "list"}
 
 
 def test_init_writes_a_sound_home_and_never_overwrites(tmp_path: Path, offline: Run) -> None:
@@ -60,9 +65,41 @@ def test_init_writes_a_sound_home_and_never_overwrites(tmp_path: Path, offline: 
     assert str(tmp_path / "fleet.yaml") in first["written"]
     again = json.loads(offline("init", str(tmp_path), "--json").stdout)
     assert again["written"] == []
-    checked = offline("validate", AUTOBOT_DR_HOME=str(tmp_path))
+
+
+def name_contacts(home: Path, reach: str) -> None:
+    fleet = home / "fleet.yaml"
+    fleet.write_text(fleet.read_text().replace("reach: null", f"reach: {reach}"))
+
+
+def test_a_home_is_sound_once_people_can_be_called(tmp_path: Path, offline: Run) -> None:
+    offline("init", str(tmp_path))
+    here = {"AUTOBOT_DR_HOME": str(tmp_path)}
+    for command in ("validate", "up"):
+        ran = offline(command, **here)
+        assert (ran.returncode, ran.stderr.count("cannot be called; give")) == (1, 3)
+    told = json.loads(offline("validate", "--json", **here).stdout)
+    assert len(told["faults"]) == 3
+    name_contacts(tmp_path, "mailto://person@example.com")
+    [fault] = offline("validate", **here).stderr.splitlines()[:1]
+    assert fault.startswith("autobot-dr: AUTOBOT_DR_SMTP_URL: is not set, and Primary On-Call, ")
+    secret = offline("validate", AUTOBOT_DR_SMTP_URL="smtp+plain://me:hunter2@mail", **here)
+    assert "unprotected" in secret.stderr
+    assert "hunter2" not in secret.stderr
+    checked = offline("validate", AUTOBOT_DR_SMTP_URL="smtp://me:hunter2@mail", **here)
     assert checked.returncode == 0, checked.stderr
     assert checked.stdout.startswith("sound: fleet autobot")
+
+
+def test_who_wants_nobody_to_be_called_is_warned(tmp_path: Path, offline: Run) -> None:
+    offline("init", str(tmp_path))
+    fleet = tmp_path / "fleet.yaml"
+    text = fleet.read_text()
+    first = text.index("contacts:\n  -")
+    fleet.write_text(f"{text[:first]}contacts: nobody{text[text.index(chr(10) * 2, first) :]}")
+    checked = offline("validate", AUTOBOT_DR_HOME=str(tmp_path))
+    assert checked.returncode == 0, checked.stderr
+    assert "contacts: nobody: nobody will be called, whatever happens" in checked.stderr
 
 
 def test_validate_tells_every_fault(tmp_path: Path, offline: Run) -> None:
@@ -186,7 +223,7 @@ def test_runs_and_incidents_are_listed_and_shown(world: World, online: Run) -> N
     assert json.loads(online("run", "list", "--json").stdout)["runs"][0]["id"] == run.run
     incident = online("incident", "show", run.id)
     assert incident.returncode == 0, incident.stderr
-    assert "of app" in incident.stdout
+    assert "app, ordered by a person" in incident.stdout
     assert json.loads(online("incident", "list", "--json").stdout)["incidents"]
     assert json.loads(online("incident", "show", run.id, "--json").stdout)["run"] == run.run
 

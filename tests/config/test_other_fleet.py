@@ -43,22 +43,6 @@ def test_a_fleet_of_two_machines(tmp_path: Path) -> None:
     ]
 
 
-def test_who_cannot_be_called_is_a_warning(tmp_path: Path) -> None:
-    fleet = FLEET.replace(", reach: mailto://owner@example.com", "")
-    assert sentences(configured(tmp_path, fleet), tmp_path) == [
-        "fleet.yaml line 8, contacts[0]: Owner is not configured and cannot be called; give `reach`"
-    ]
-
-
-def test_nobody_to_call_is_a_warning(tmp_path: Path) -> None:
-    fleet = FLEET.replace(
-        "contacts:\n  - {role: Owner, after: 0, reach: mailto://owner@example.com}", "contacts: []"
-    )
-    assert sentences(configured(tmp_path, fleet), tmp_path) == [
-        "fleet.yaml line 7, contacts: is empty: nobody will be called; name who to call"
-    ]
-
-
 def test_a_driver_of_a_later_version_is_a_warning(tmp_path: Path) -> None:
     fleet = FLEET.replace("machines:\n", "hypervisors: {h: {driver: xen, at: here}}\nmachines:\n")
     [warning] = sentences(configured(tmp_path, fleet), tmp_path)

@@ -1,4 +1,4 @@
-"""The databases that the store's suites run on."""
+"""The databases that the store's suites run on, and the Hyper-V host of the driver's."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ import pytest
 
 from orchestrator.ports import Store
 from orchestrator.store import MemoryStore, open_store
+from tasks.host import LocalHost
+from tasks.hypervisors import Hypervisor, connect
+from tasks.hypervisors._hyperv_remote import SHELF
 from tests.contracts.databases import Database
+from tests.contracts.hypervisors import OTHER, VM, settings_file, wait_until
 from tests.contracts.postgres import Server, running_server
+from tests.hyperv.certificates import Authority
+from tests.hyperv.server import HyperV, running_hyperv
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +44,26 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         opened = open_store(server.url(server.new_database()))
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture
+def host(authority: Authority) -> Iterator[HyperV]:
+    with running_hyperv(VM, OTHER, tls=authority.server(), quota=5) as server:
+        yield server
+        SHELF.clear()
+        wait_until(lambda: not server.wsman.shells)
+
+
+@pytest.fixture
+def at(tmp_path: Path, host: HyperV, authority: Authority) -> str:
+    return settings_file(tmp_path, host, ca_file=authority.file)
+
+
+@pytest.fixture
+def asked(at: str) -> Hypervisor:
+    return connect("hyperv", at, LocalHost())

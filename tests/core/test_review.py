@@ -2,91 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from orchestrator.core.advance import advance
 from orchestrator.core.events import (
     Acknowledged,
     Approved,
     Begin,
-    Checked,
-    CheckResult,
     Entry,
-    Event,
     Observed,
-    Publish,
     Recovered,
     Relapsed,
-    Reported,
     Settled,
+    SettledByHand,
 )
-from orchestrator.core.fleet import Approval, Objectives
+from orchestrator.core.fleet import Approval
 from orchestrator.core.incident import Incident
 from orchestrator.core.lessons import About, Finding, FollowUp
-from orchestrator.core.measuring import Verdict, against
+from orchestrator.core.measuring import Measured, Verdict
 from orchestrator.core.plan import Plan
-from orchestrator.core.review import Records, Review, review
-from orchestrator.core.told import moves
-from tasks.contract import Outcome, WorkOrder, WorkReport
+from orchestrator.core.review import Records, review
+from orchestrator.core.told import A_CONSEQUENCE_OF, PART_OF, moves
+from tasks.contract import Outcome
 from tests.core import worlds
+from tests.core.story import DIAGNOSES, GOALS, Story
 
-GOALS = Objectives(30.0, 60.0, 3600.0, 14400.0)
-DIAGNOSES = frozenset({"service.status", "journal.tail"})
 DIAGNOSED = worlds.rung("journal.tail", "service.restart")
-WELL = (CheckResult("api", healthy=True, reason="200"),)
-
-
-class Story:
-    """An incident with all that is stored of it, told one event at a time."""
-
-    def __init__(self, plan: Plan, *, watched: bool = True) -> None:
-        opened = worlds.incident(plan)
-        self.incident = replace(opened, failure=worlds.FAILURE) if watched else opened
-        self.timeline: list[Entry] = []
-        self.reports: list[WorkReport] = []
-        self.out: list[WorkOrder] = []
-
-    def then(self, event: Event, at: float) -> None:
-        decision = advance(self.incident, event, at)
-        self.incident = decision.incident
-        self.timeline += decision.timeline
-        for each in decision.effects:
-            if isinstance(each, Publish):
-                self.out += each.orders
-
-    def report(
-        self, began: float, ended: float, outcome: Outcome = Outcome.DONE, detail: str = ""
-    ) -> None:
-        order = self.out.pop(0)
-        said = WorkReport(
-            order=order.id,
-            incident=order.incident,
-            run=order.run,
-            epoch=order.epoch,
-            rung=order.rung,
-            step=order.step,
-            attempt=order.attempt,
-            agent=order.agent,
-            outcome=outcome.value,
-            reason=f"it {outcome.value}",
-            detail=detail,
-            started_at=began,
-            ended_at=ended,
-        )
-        self.reports.append(said)
-        self.then(Reported(said), ended)
-
-    def check(self, at: float, results: Sequence[CheckResult] = WELL) -> None:
-        self.then(Checked(self.incident.rung, 0, tuple(results)), at)
-
-    def review(
-        self, findings: Sequence[Finding] = (), follow_ups: Sequence[FollowUp] = ()
-    ) -> Review:
-        records = Records(self.incident, self.timeline, self.reports, (), findings, follow_ups)
-        return review(records, DIAGNOSES, GOALS)
 
 
 def recovered(*, watched: bool = True) -> Story:
@@ -138,7 +80,7 @@ def test_a_clock_that_runs_behind_makes_no_negative_time() -> None:
     ],
 )
 def test_a_time_against_its_objective(achieved: float | None, verdict: Verdict) -> None:
-    assert against(achieved, 30.0, 60.0).verdict is verdict
+    assert Measured(achieved, 30.0, 60.0).verdict is verdict
 
 
 def test_data_loss_is_claimed_by_nobody_who_did_not_measure_it() -> None:
@@ -170,7 +112,8 @@ def test_diagnoses_and_failures_are_evidence_and_good_steps_are_not() -> None:
 def test_the_summary_says_what_helped() -> None:
     assert recovered().review().summary == (
         "api on m4 was down: nothing listens",
-        "Resolved after rung 1 of 2, 'restart': verified from outside",
+        "Tried up to rung 1 of 2, 'restart'",
+        "Resolved: verified from outside",
     )
 
 
@@ -178,7 +121,10 @@ def test_what_came_back_by_itself_was_cured_by_no_rung() -> None:
     story = Story(worlds.plan(DIAGNOSED))
     story.then(Recovered("seen well again"), 1030.0)
     told = story.review()
-    assert told.summary[1] == "Resolved without a step on any machine: seen well again"
+    assert told.summary[1:] == (
+        "No step was ordered on any machine",
+        "Resolved: seen well again",
+    )
     assert (told.times.decided_at, told.times.verification_s) == (None, None)
     assert told.times.total_s == 35.0
 
@@ -192,7 +138,7 @@ def test_closed_without_being_well_is_not_recovered() -> None:
     assert told.final
     assert not told.recovered
     assert (told.times.total_s, told.rto.verdict) == (None, Verdict.NOT_MEASURED)
-    assert told.summary[1].startswith("Closed without having been seen well: journal.tail")
+    assert told.summary[-1].startswith("Not seen recovered: journal.tail on m4 failed")
 
 
 def test_closing_what_was_well_keeps_the_time_that_it_took() -> None:
@@ -201,6 +147,25 @@ def test_closing_what_was_well_keeps_the_time_that_it_took() -> None:
     story.then(Settled("stayed well for 10 min"), 2000.0)
     assert story.review().times == before.times
     assert (before.final, story.review().final) == (False, True)
+
+
+def test_what_only_a_person_says_is_marked_as_such() -> None:
+    story = Story(worlds.plan(DIAGNOSED))
+    story.then(SettledByHand("ann", "plugged it in"), 1020.0)
+    rto = story.review().rto
+    assert (rto.achieved_s, rto.verdict, rto.text) == (25.0, Verdict.MET, "by what a person said")
+    assert recovered().review().rto.text == ""
+
+
+@pytest.mark.parametrize(
+    "reason", [f"{A_CONSEQUENCE_OF}db, whose incident goes on", f"{PART_OF}many machines at once"]
+)
+def test_what_turned_out_to_be_part_of_another_was_not_recovered(reason: str) -> None:
+    story = Story(worlds.plan(DIAGNOSED))
+    story.then(Recovered(reason), 1020.0)
+    told = story.review()
+    assert (told.recovered, told.rto.verdict) == (False, Verdict.NOT_MEASURED)
+    assert told.summary[-1] == f"Not seen recovered: {reason}"
 
 
 def test_a_relapse_counts_from_the_first_failure_to_the_last_cure() -> None:
@@ -286,4 +251,4 @@ def test_an_incident_that_no_scenario_cures_has_a_review_too() -> None:
     empty = Incident("inc-x", "x", 1, "", "it is full", Plan("", ()), 1000.0)
     told = review(Records(replace(empty, failure=worlds.FAILURE), ()), DIAGNOSES, GOALS)
     assert (told.actions, told.evidence, told.recovered) == ((), (), False)
-    assert told.summary[1] == "It is open: it is full"
+    assert told.summary[-1] == "It is open: it is full"

@@ -45,7 +45,9 @@ class Server:
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(lambda _loop, _context: None)
         self._thread = threading.Thread(target=self._run)
+        self._listening = threading.Event()
         self._thread.start()
+        self._listening.wait()
 
     @property
     def url(self) -> str:
@@ -58,6 +60,7 @@ class Server:
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._listen())
+            self._listening.set()
             self._loop.run_forever()
             for writer in self._writers:
                 writer.transport.abort()

@@ -236,3 +236,13 @@ def test_a_shortage_of_our_own_is_no_outage() -> None:
 
         reading = asyncio.run(without_files())
     assert (reading.kind, "this machine cannot ask" in reading.reason) == (Kind.UNKNOWN, True)
+
+
+def test_standing_still_ourselves_is_no_outage() -> None:
+    async def stood_still() -> Reading:
+        asyncio.get_running_loop().call_later(0.05, time.sleep, 1.5)
+        return await asked(http, {"url": server.url}, seconds=0.5)
+
+    with serving(says(b"", page(), pause=0.2)) as server:
+        reading = asyncio.run(stood_still())
+    assert (reading.kind, "this machine stood still" in reading.reason) == (Kind.UNKNOWN, True)

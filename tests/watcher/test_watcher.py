@@ -248,6 +248,20 @@ def test_what_cannot_be_asked_is_overdue_although_readings_come() -> None:
         assert taken.of("raises")
 
 
+def test_times_before_the_start_were_not_missed() -> None:
+    taken = Taken()
+    with serving(says(page())) as server:
+        watcher = Watcher(taken, PROBES)
+        watcher.watch([watch("well", server, interval_s=0.2)])
+        for _ in range(2):
+            time.sleep(0.5)
+            taken.readings.clear()
+            watcher.start()
+            taken.wait(lambda: taken.readings)
+            watcher.stop()
+        assert watcher.lateness().skipped == 0
+
+
 def test_stop_leaves_nothing() -> None:
     taken = Taken()
     before = set(threading.enumerate())

@@ -119,8 +119,17 @@ def test_what_is_asked_of_one_machine_does_not_count_as_another_list_for_the_oth
     assert made.due_for(beat(list_digest=sent.digest), NOW) is None
 
 
-def test_a_machine_that_is_in_no_list_is_sent_nothing() -> None:
-    assert lists().due_for(beat(agent="three"), NOW) is None
+def test_an_agent_of_which_nothing_is_asked_any_more_learns_that() -> None:
+    made = lists()
+    assert made.due_for(beat(agent="three"), NOW) is None
+    sent = made.due_for(beat(agent="three", list_digest="an old one"), NOW)
+    assert sent is not None
+    assert sent.lines() == ()
+    assert made.due_for(beat(agent="three", list_digest=sent.digest), NOW + 100) is None
+
+
+def test_before_it_is_known_what_is_asked_no_list_is_sent() -> None:
+    assert Lists(private_key(COORDINATOR[0])).due_for(beat(list_digest="an old one"), NOW) is None
 
 
 def test_a_list_that_is_not_taken_is_sent_again_ever_more_seldom() -> None:

@@ -1,0 +1,152 @@
+"""The hypervisors that the contract of the port runs on, each with two machines.
+
+What lives here: making them, and asking them past the port. What must not: the contract
+(test_hypervisor.py). A lab's machines are real; those of the Hyper-V host are on paper, and
+what is real there is the protocol.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from deploy.lab import lab as labs
+from deploy.lab.machines import NETWORK, MachineDefinition
+from tasks.host import LocalHost
+from tasks.hypervisors import BOOT_SLACK, Hypervisor, HypervisorFault, connect
+from tasks.hypervisors._hyperv_remote import SHELF
+from tasks.operation import carry_out
+from tasks.operations import vm_start
+from tests.hyperv.certificates import Authority
+from tests.hyperv.machines import State
+from tests.hyperv.server import PASSWORD, USER, HyperV, running_hyperv
+
+VM, OTHER = "AutoBot-NPU", "AutoBot-Frontend"
+MACHINES = (
+    MachineDefinition("npu", f"{NETWORK}.22", VM, ("npu-worker",)),
+    MachineDefinition("frontend", f"{NETWORK}.21", OTHER, ("autobot-frontend",)),
+)
+
+
+class Rig(ABC):
+    """A hypervisor behind the port, and what a test must know past it."""
+
+    hypervisor: Hypervisor
+
+    @abstractmethod
+    def boots(self, vm: str) -> int:
+        """How often the machine was powered, by the hypervisor's own count."""
+
+    @abstractmethod
+    def wait_booted(self) -> None:
+        """Until VM can be asked to shut down by itself."""
+
+    @abstractmethod
+    def works(self) -> bool:
+        """Whether VM does what it is there for."""
+
+    @abstractmethod
+    def pass_time(self) -> None:
+        """As long as two boots must be apart to be told apart."""
+
+
+@dataclass
+class LabRig(Rig):
+    hypervisor: Hypervisor
+    lab: labs.Lab
+
+    def boots(self, vm: str) -> int:
+        return next(each.boots for each in self.lab.status() if each.vm == vm)
+
+    def wait_booted(self) -> None:
+        self.lab.wait_booted(["npu"])
+
+    def works(self) -> bool:
+        return self.lab.inside("npu", ["systemctl", "start", "--", "npu-worker"]).ok
+
+    def pass_time(self) -> None:
+        """A lab counts its boots."""
+
+
+@dataclass
+class HyperVRig(Rig):
+    hypervisor: Hypervisor
+    server: HyperV
+
+    def boots(self, vm: str) -> int:
+        return self.server.machine(vm).boots
+
+    def wait_booted(self) -> None:
+        assert self.server.machine(VM).state is State.Running
+
+    def works(self) -> bool:
+        return self.server.machine(VM).state is State.Running
+
+    def pass_time(self) -> None:
+        time.sleep(BOOT_SLACK + 0.1)
+
+
+def drivers() -> list[str]:
+    return [*labs.drivers(), "hyperv"]
+
+
+@contextmanager
+def rig_of(driver: str, folder: Path) -> Iterator[Rig]:
+    if driver == "hyperv":
+        authority = Authority(folder)
+        with running_hyperv(VM, OTHER, tls=authority.server()) as server:
+            at = settings_file(folder, server, ca_file=str(authority.file))
+            yield HyperVRig(connect("hyperv", at, LocalHost()), server)
+            SHELF.clear()
+            assert not server.wsman.shells, "a shell was left open"
+        return
+    if reason := labs.why_not(driver):
+        pytest.skip(f"the {driver} driver: {reason}")
+    lab = labs.prepare(driver, folder, MACHINES)
+    yield LabRig(connect(driver, str(folder), LocalHost()), lab)
+    lab.down()
+
+
+def settings_file(folder: Path, server: HyperV, **changes: object) -> str:
+    """Basic over TLS, unless `changes` say otherwise."""
+    (folder / "password").write_text(f"{PASSWORD}\n")
+    settings = {
+        "host": "127.0.0.1",
+        "port": server.port,
+        "auth": "basic",
+        "user": USER,
+        "password_file": folder / "password",
+        **changes,
+    }
+    file = folder / "hyperv.ini"
+    lines = [f"{key} = {value}" for key, value in settings.items()]
+    file.write_text("\n".join(["[hyperv]", *lines, ""]))
+    return str(file)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+def fault_of(call: Callable[[], object], match: str, *, retry: bool) -> HypervisorFault:
+    with pytest.raises(HypervisorFault, match=match) as fault:
+        call()
+    assert fault.value.retry is retry
+    return fault.value
+
+
+def order(at: str) -> dict[str, str]:
+    return {"vm": VM, "hypervisor": "hyperv", "at": at}
+
+
+def order_start(at: str) -> None:
+    carry_out(LocalHost(), vm_start.start, order(at), ends=time.time() + 20)

@@ -1,0 +1,1 @@
+"""A Hyper-V host for tests: PowerShell remoting served on psrpcore, asked by the real pypsrp."""

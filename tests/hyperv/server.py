@@ -1,0 +1,190 @@
+"""The HTTP side of the tests' Hyper-V host: TLS, who may ask, and a host that says nothing.
+
+What lives here: Basic and NTLM authentication, counted, and starting and ending the server.
+What must not: what is answered to those who may (wsman.py).
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import spnego
+
+from tests.hyperv.cmdlets import Behaviour, Cmdlets
+from tests.hyperv.machines import Machine
+from tests.hyperv.wsman import WSMan
+
+USER, PASSWORD = "LAB\\dr", "correct horse"
+
+
+@dataclass
+class HyperV:
+    """A running host: its machines, how it behaves, and what it has seen."""
+
+    machines: list[Machine]
+    behaviour: Behaviour
+    wsman: WSMan
+    password: str = PASSWORD
+    silent: bool = False  #: it accepts connections and says nothing
+    trickles: bool = False  #: its answers come byte by byte, without an end
+    not_there: bool = False  #: a web server, but no WinRM
+    attempts: list[bool] = field(default_factory=list)  #: each password shown, and if it was right
+    port: int = 0
+    closing: threading.Event = field(default_factory=threading.Event)
+
+    def machine(self, name: str) -> Machine:
+        return next(each for each in self.machines if each.name == name)
+
+    def asked(self, cmdlet: str) -> list[dict[str, Any]]:
+        """The parameters of every call of this cmdlet."""
+        return [given for _, name, given in self.wsman.asked if name == cmdlet]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection. NTLM authenticates the connection, Basic each request."""
+
+    protocol_version = "HTTP/1.1"
+    host: HyperV
+    ntlm_users: Path
+    disable_nagle_algorithm = True
+    wbufsize = -1  # headers and body in one segment
+
+    def setup(self) -> None:
+        super().setup()
+        self.context: Any = None
+        self.trusted = False
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.host.silent:
+            self.host.closing.wait()
+            self.close_connection = True
+        elif self.host.trickles:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            while not self.host.closing.wait(0.1):
+                self.wfile.write(b".")
+                self.wfile.flush()
+        elif self.host.not_there:
+            self._reply(404, b"no such page", "text/plain")
+        elif self._may_ask():
+            self._reply(*self.host.wsman.answer(body))
+
+    def log_message(self, *_: Any) -> None:
+        """What a test wants to know is in `asked` and `attempts`."""
+
+    def _may_ask(self) -> bool:
+        kind, _, shown = self.headers.get("Authorization", "").partition(" ")
+        if kind == "Basic":
+            user, _, password = base64.b64decode(shown).decode().partition(":")
+            return self._judge((user, password) == (USER, self.host.password))
+        if kind in ("Negotiate", "NTLM"):
+            return self._ntlm(kind, base64.b64decode(shown))
+        if not self.trusted:
+            self._refuse()
+        return self.trusted
+
+    def _ntlm(self, kind: str, token: bytes) -> bool:
+        if self.context is None or self.context.complete:
+            # pyspnego's own, whatever Kerberos library this machine has; it takes plain NTLM too.
+            options = spnego.NegotiateOptions.use_negotiate
+            self.context = spnego.server(protocol="negotiate", options=options)
+        try:
+            answer = self.context.step(token)
+        except spnego.exceptions.SpnegoError:
+            return self._judge(False)
+        if self.context.complete:
+            self.trusted = self._judge(True)
+            return self.trusted
+        self._refuse(f"{kind} {base64.b64encode(answer or b'').decode()}")
+        return False
+
+    def _judge(self, right: bool) -> bool:
+        self.host.attempts.append(right)
+        if not right:
+            self._refuse()
+        return right
+
+    def _refuse(self, offer: str = "") -> None:
+        self.send_response(401)
+        for each in [offer] if offer else ("Negotiate", "NTLM", 'Basic realm="WSMAN"'):
+            self.send_header("WWW-Authenticate", each)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _reply(self, status: int, body: bytes, kind: str = "application/soap+xml") -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", f"{kind};charset=UTF-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    tls: ssl.SSLContext | None = None
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        # Here, and not at the accept, so that one client's handshake holds up nobody else.
+        if self.tls is not None:
+            request = self.tls.wrap_socket(request, server_side=True)
+        super().finish_request(request, client_address)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up, in a handshake or later, is what many tests are about."""
+
+
+@contextmanager
+def running_hyperv(
+    *names: str,
+    tls: ssl.SSLContext | None = None,
+    quota: int = 30,
+    listener: socket.socket | None = None,
+) -> Iterator[HyperV]:
+    """A host with machines of these names, all off, until the block ends."""
+    behaviour = Behaviour()
+    machines = [Machine(each) for each in names]
+    host = HyperV(machines, behaviour, WSMan(Cmdlets(machines, behaviour), quota))
+    listener = listener or socket.create_server(("127.0.0.1", 0), backlog=50)
+    handler = type("HostHandler", (Handler,), {"host": host})
+    server = Server(listener.getsockname(), handler, bind_and_activate=False)
+    server.socket.close()
+    server.socket, server.tls = listener, tls
+    host.port = listener.getsockname()[1]
+    serving = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    serving.start()
+    try:
+        yield host
+    finally:
+        host.closing.set()
+        host.wsman.forget()
+        server.shutdown()
+        server.server_close()
+        serving.join(5)
+
+
+@contextmanager
+def ntlm_users(folder: Path) -> Iterator[None]:
+    """pyspnego's own list of accounts, which its server side reads from the environment."""
+    domain, _, user = USER.partition("\\")
+    file = folder / "ntlm-users"
+    file.write_text(f"{domain}:{user}:{PASSWORD}\n")
+    before = os.environ.get("NTLM_USER_FILE")
+    os.environ["NTLM_USER_FILE"] = str(file)
+    try:
+        yield
+    finally:
+        with suppress(KeyError):
+            del os.environ["NTLM_USER_FILE"]
+        if before is not None:
+            os.environ["NTLM_USER_FILE"] = before
