@@ -213,6 +213,9 @@ def _unit(found: Found) -> Iterator[Finding]:
             "of its last save",
             f"raise TimeoutStopSec for {found.where.unit}",
         )
+
+
+def _restart(found: Found) -> Iterator[Finding]:
     if found.restart in ("", "no"):
         yield Finding(
             "no_restart",
@@ -241,4 +244,5 @@ _RULES: tuple[Callable[[Found], Iterator[Finding]], ...] = (
     _checksum,
     _disk_sync,
     _unit,
+    _restart,
 )
