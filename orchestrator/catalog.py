@@ -26,7 +26,12 @@ class TaskCatalog:
         if found is None:
             return None
         return OperationSpec(
-            argument_names(found.arguments), found.seconds, found.only_looks, found.from_control
+            argument_names(found.arguments),
+            found.seconds,
+            found.only_looks,
+            found.from_control,
+            found.ends,
+            found.returns,
         )
 
     def faults(self, operation: str, arguments: Mapping[str, Json]) -> tuple[str, ...]:

@@ -18,13 +18,18 @@ from tasks.operation import take_reading
 @dataclass(frozen=True, slots=True)
 class Checked:
     complaint: str  #: nothing when the service is healthy
-    barred: bool  #: it lives and does not let us in: no waiting and no restart mends that
+    kind: Kind
+
+    @property
+    def barred(self) -> bool:
+        """It lives and does not let us in: no waiting and no restart mends that."""
+        return self.kind is Kind.BARRED
 
 
 def take(host: Host, check: Mapping[str, Json]) -> Checked:
     probe, arguments = _taken_apart(check)
     reading = take_reading(host, probes()[probe], arguments, vantage="")
-    return Checked("" if reading.healthy else reading.reason, reading.kind is Kind.BARRED)
+    return Checked("" if reading.healthy else reading.reason, reading.kind)
 
 
 def fault(check: Mapping[str, Json]) -> str:

@@ -42,6 +42,10 @@ class Outcome(StrEnum):
         return self in (Outcome.DONE, Outcome.UNCHANGED)
 
 
+#: The unit that an agent runs as, where its machine's setting `agent_unit` names no other.
+AGENT_UNIT = "autobot-dr-agent"
+
+
 class Kind(StrEnum):
     """What a reading says of the service. Only bad, closed and silent may lead to a restart;
     busy, barred, chosen and unknown never do (P4)."""

@@ -32,6 +32,9 @@ from tasks.host import Host, HostFault
 
 #: Between two looks while a post-condition is awaited, in seconds: at first and at most.
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
+#: How long an order that a crash left begun may take to be there. What the crash itself
+#: restarted is just up, and counts as settled a while later.
+RECONSIDER_SECONDS = 15.0
 
 Tell = Callable[[str], None]  #: takes one line of progress, for people
 
@@ -111,6 +114,10 @@ class Operation(Generic[A, S]):
     #: What a plan shows instead of a dry run, where the commands depend on what is found.
     in_plan: Callable[[A], tuple[str, ...]] | None = None
     from_control: bool = False  #: runs at the control machine's agent: the target may be off
+    #: What it ends, if only for a while: the "unit" that it names, or the "machine".
+    ends: str = ""
+    #: What it ends comes back also when whoever ordered that has ended with it.
+    returns: bool = False
 
 
 def only_look(
@@ -193,20 +200,26 @@ def reconsider(
     operation: Operation[Any, Any],
     arguments: Mapping[str, Json],
     before: Mapping[str, Json],
+    *,
+    ends: float,
 ) -> Result:
-    """Judge an order that a crash left begun: by one fresh look, without acting again."""
+    """Judge an order that a crash left begun: by fresh looks until `ends`, never acting again."""
     bound = read_arguments(operation.arguments, arguments)
-    try:
-        finding = operation.judge(bound, operation.seen(**before), operation.look(host, bound))
-    except HostFault as fault:
-        return Result(Outcome.UNKNOWN, f"begun before a crash, and now not readable: {fault}")
-    if isinstance(finding, Met):
-        return Result(Outcome.DONE, f"{finding.reason} (seen after a crash)", finding.detail)
-    return Result(
-        Outcome.UNKNOWN,
-        f"begun before a crash, and not there yet: {finding.reason}",
-        finding.detail,
-    )
+    seen = operation.seen(**before)
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            finding = operation.judge(bound, seen, operation.look(host, bound))
+            reason = f"begun before a crash, and not there yet: {finding.reason}"
+        except HostFault as fault:
+            finding = Unmet(str(fault))
+            reason = f"begun before a crash, and now not readable: {fault}"
+        if isinstance(finding, Met):
+            return Result(Outcome.DONE, f"{finding.reason} (seen after a crash)", finding.detail)
+        if finding.final or host.now() + pause > ends:
+            return Result(Outcome.UNKNOWN, reason, finding.detail)
+        host.sleep(pause)
+        pause = min(pause * 1.5, LONGEST_PAUSE)
 
 
 def _await(

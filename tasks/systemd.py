@@ -51,6 +51,7 @@ class Unit:
     active_for: float = 0.0  #: seconds in the present active state
     check: str | None = None  #: what its health check complains of; None when not asked
     barred: bool = False  #: it complains only of not being let in
+    unproven: bool = False  #: it gets ready, or nothing was learned: neither asks for a restart
 
     @property
     def state(self) -> str:
@@ -84,7 +85,7 @@ def show(host: Host, unit: str) -> Unit:
         invocation=said.get("InvocationID", ""),
         exit_status=_number(said.get("ExecMainStatus", "")),
         tried_at=_number(said.get("InactiveExitTimestampMonotonic", "")) / 1e6,
-        active_for=max(0.0, _uptime(host) - entered / 1e6) if active == "active" else 0.0,
+        active_for=max(0.0, uptime(host) - entered / 1e6) if active == "active" else 0.0,
     )
 
 
@@ -93,11 +94,11 @@ def _number(text: str) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def _uptime(host: Host) -> float:
-    uptime = host.read("/proc/uptime")
-    if not uptime:
+def uptime(host: Host) -> float:
+    said = host.read("/proc/uptime")
+    if not said:
         raise HostFault("/proc/uptime cannot be read, so the age of a unit is not known")
-    return float(uptime.split()[0])
+    return float(said.split()[0])
 
 
 def first_line(ran: Ran) -> str:
@@ -175,7 +176,7 @@ def order(host: Host, verb: str, unit: str, *, seconds: float) -> None:
         if now.active == "deactivating":
             _order_at_once(host, "kill", "--signal=KILL", "--", unit)
         return
-    if now.active == "failed" and now.tried_at < _uptime(host) - (host.now() - begun):
+    if now.active == "failed" and now.tried_at < uptime(host) - (host.now() - begun):
         # It died so often that systemd did not even try: neither its result nor systemctl's
         # message says so. The fault may be mended by now.
         _order_at_once(host, "reset-failed", "--", unit)

@@ -20,7 +20,13 @@ from nacl.signing import SigningKey, VerifyKey
 from tasks import catalog
 from tasks.contract import Json, Outcome, Progress, WorkOrder, WorkReport, sign
 from tasks.host import Host
-from tasks.operation import BadArguments, Result, carry_out, reconsider
+from tasks.operation import (
+    RECONSIDER_SECONDS,
+    BadArguments,
+    Result,
+    carry_out,
+    reconsider,
+)
 from workers.guard import refusal
 from workers.journal import Journal
 
@@ -79,7 +85,8 @@ class Executor:
             return Result(Outcome.REFUSED, reason)
         try:
             if before is not None:
-                return reconsider(self.host, operation, order.arguments, before)
+                ends = self.host.now() + min(order.seconds, RECONSIDER_SECONDS)
+                return reconsider(self.host, operation, order.arguments, before, ends=ends)
             return carry_out(
                 self.host,
                 operation,

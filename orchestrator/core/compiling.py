@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from orchestrator.core.fleet import Each, Fleet, Machine, Rung, Scenario, Service, StepTemplate
-from orchestrator.core.graph import machine_graph, service_graph, waves
+from orchestrator.core.graph import Graph, machine_graph, put_last, service_graph, waves
+from orchestrator.core.ownmachine import ends_its_agent, misplaced
 from orchestrator.core.plan import Branch, Catalog, Fault, OperationSpec, Plan, PlannedRung, Step
 from tasks.contract import Json
 
@@ -56,13 +57,22 @@ class _Compiler:
         return PlannedRung(rung.title, rung.approval, branches)
 
     def single_branch(self, rung: Rung, place: str) -> Branch:
-        counter = iter(range(10_000))
-        steps = [
-            step
-            for index, template in enumerate(rung.steps)
-            for step in self.bind(template, "", counter, f"{place}, step {index + 1}")
-        ]
+        steps = self.steps(rung, "", iter(range(10_000)), place, alone=True)
         return self.whole(self.scenario.name, steps)
+
+    def steps(
+        self, rung: Rung, machine: str, counter: Iterator[int], place: str, *, alone: bool
+    ) -> list[Step]:
+        bound = [
+            (step, f"{place}, step {index + 1} ({template.operation})")
+            for index, template in enumerate(rung.steps)
+            for step in self.bind(template, machine, counter, f"{place}, step {index + 1}")
+        ]
+        for number, (step, where) in enumerate(bound, 1):
+            last = number == len(bound)
+            if reason := misplaced(step, self.fleet, self.catalog, last=last, alone=alone):
+                self.fault(where, reason)
+        return [step for step, _ in bound]
 
     def whole(self, name: str, steps: list[Step]) -> Branch:
         """A branch that answers for the scenario."""
@@ -80,10 +90,14 @@ class _Compiler:
             self.fault(place, f"the services wait for each other in a circle: {cycle}")
             return ()
         try:
-            order = waves(graph)
+            waves(graph)
         except ValueError as cycle:
             self.fault(place, f"the machines wait for each other in a circle: {cycle}")
             return ()
+        after = (
+            put_last(graph, self.fleet.control) if self.ends_control(rung, graph, place) else graph
+        )
+        order = waves(after)
         counter = iter(range(10_000))
         found: list[Branch] = []
         at: dict[str, int] = {}
@@ -91,21 +105,26 @@ class _Compiler:
             for machine in machines:
                 branch = self.machine_branch(rung, machine, counter, place)
                 needs = tuple(sorted(at[each] for each in graph[machine]))
+                awaits = tuple(sorted(at[each] for each in after[machine] - graph[machine]))
                 at[machine] = len(found)
-                found.append(replace(branch, needs=needs, wave=wave))
+                found.append(replace(branch, needs=needs, awaits=awaits, wave=wave))
         required = tuple(n for n, each in enumerate(found) if not each.optional)
         optional = tuple(n for n, each in enumerate(found) if each.optional)
         look = self.whole("everything", [])
         return (*found, replace(look, needs=required, awaits=optional, wave=len(order)))
 
+    def ends_control(self, rung: Rung, graph: Graph, place: str) -> bool:
+        """Whether the coordinator's own machine or agent goes down for a while in this rung."""
+        control = self.fleet.control
+        if control not in graph:
+            return False
+        steps = self.steps(rung, control, iter(range(10_000)), place, alone=False)
+        return any(ends_its_agent(each, self.fleet, self.catalog) for each in steps)
+
     def machine_branch(
         self, rung: Rung, machine: str, counter: Iterator[int], place: str
     ) -> Branch:
-        steps = [
-            step
-            for index, template in enumerate(rung.steps)
-            for step in self.bind(template, machine, counter, f"{place}, step {index + 1}")
-        ]
+        steps = self.steps(rung, machine, counter, place, alone=False)
         services = self.in_order(machine)
         optional = all(self.fleet.services[name].optional for name in services)
         return self.branch(machine, steps, services, optional=optional)
@@ -132,6 +151,9 @@ class _Compiler:
         if spec is None:
             known = ", ".join(self.catalog.names())
             self.fault(place, f"there is no such operation (known: {known})")
+            return
+        if machine == self.fleet.control and spec.from_control and not template.on:
+            # Who carries it out is on that machine, so it is neither off nor out of reach.
             return
         for service, target in self.targets(template, machine, place):
             given = {**_settings(target, service), **template.arguments}

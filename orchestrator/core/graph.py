@@ -26,6 +26,14 @@ def waves(graph: Graph) -> tuple[tuple[str, ...], ...]:
     return tuple(found)
 
 
+def put_last(graph: Graph, name: str) -> Graph:
+    """The same, with one that also comes after all that do not wait for it."""
+    waiting = {name}
+    while more := {each for each, before in graph.items() if before & waiting} - waiting:
+        waiting |= more
+    return {**graph, name: graph[name] | (frozenset(graph) - waiting)}
+
+
 def service_graph(fleet: Fleet, names: Iterable[str]) -> Graph:
     """The named services and, of what each needs, those that are among them."""
     wanted = dict.fromkeys(names)

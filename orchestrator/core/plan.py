@@ -33,6 +33,8 @@ class OperationSpec:
     seconds: float
     only_looks: bool
     from_control: bool
+    ends: str = ""  #: "unit" (the one it names) or "machine", if only for a while
+    returns: bool = False  #: what it ends comes back without whoever ordered that
 
 
 class Catalog(Protocol):

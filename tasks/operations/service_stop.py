@@ -52,4 +52,5 @@ stop = Operation(
     act,
     judge,
     seconds=90,
+    ends="unit",
 )

@@ -63,6 +63,7 @@ restart = Operation(
     act,
     judge,
     seconds=240,
+    ends="machine",
     in_plan=in_plan,
     from_control=True,
 )

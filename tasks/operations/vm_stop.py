@@ -49,6 +49,7 @@ stop = Operation(
     act,
     judge,
     seconds=120,
+    ends="machine",
     in_plan=in_plan,
     from_control=True,
 )

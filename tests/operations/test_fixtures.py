@@ -15,7 +15,8 @@ A fixture says what is asked of a machine and what it answers, in order, and wha
                   fault, refused      no answer; for `refused` nothing listens there
                 and `took`, the seconds that pass meanwhile
     seconds     the deadline; the operation's own if not given
-    before      what a look had seen before a crash: then the order is judged without acting
+    before      what a look had seen before a crash: then the order is judged without acting,
+                and by one look where no `seconds` are given
     outcome, reason, detail, told      of an operation
     kind                               of a probe: how the reading is sorted, good if not given
     answer, complaints, error          the same; none if not given
@@ -164,7 +165,8 @@ def check_operation(host: FakeHost, name: str, wanted: dict[str, Any]) -> None:
     operation = catalog.operations()[name]
     told: list[str] = []
     if "before" in wanted:
-        result = reconsider(host, operation, wanted["arguments"], wanted["before"])
+        ends = wanted.get("seconds", 0.0)
+        result = reconsider(host, operation, wanted["arguments"], wanted["before"], ends=ends)
     else:
         result = carry_out(
             host,

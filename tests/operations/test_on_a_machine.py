@@ -6,84 +6,21 @@ plain one and no service of the fleet is needed.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import os
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
 import pytest
 
 from deploy.lab import lab as labs
-from deploy.lab.machines import NETWORK, MachineDefinition
-from tasks.catalog import operations
 from tasks.contract import Json, Outcome
-from tasks.operation import Result, carry_out
 from tasks.ssh import SshHost
+from tests.operations.a_machine import do, logged_in, unit
 
 #: Building the machines' root file system, once, takes minutes.
 pytestmark = pytest.mark.timeout(900)
 
-ADDRESS = f"{NETWORK}.22"
-MACHINES = (MachineDefinition("npu", ADDRESS, "Machine", ("npu-worker",)),)
 WELL = "ExecStart=/bin/sleep 1000"
 SPEAKS = "ExecStart=/usr/bin/python3 -m http.server --bind 127.0.0.1 8099"
-
-
-@contextlib.contextmanager
-def inside(namespace: str) -> Iterator[None]:
-    """This thread's new sockets belong to the network namespace; os.setns came with 3.12."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    with Path("/proc/thread-self/ns/net").open() as home, Path(namespace).open() as away:
-        assert libc.setns(away.fileno(), 0) == 0, os.strerror(ctypes.get_errno())
-        try:
-            yield
-        finally:
-            assert libc.setns(home.fileno(), 0) == 0, os.strerror(ctypes.get_errno())
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[labs.Lab]:
-    if reason := labs.why_not("nspawn"):
-        pytest.skip(f"no machine: {reason}")
-    lab = labs.prepare("nspawn", tmp_path_factory.mktemp("lab"), MACHINES)
-    try:
-        lab.power("start", "npu")
-        lab.wait_booted(["npu"])
-        yield lab
-    finally:
-        lab.down()
-
-
-@contextlib.contextmanager
-def logged_in(lab: labs.Lab, user: str, *, sudo: bool = False) -> Iterator[SshHost]:
-    known_hosts = lab.ssh_key.with_name("known_hosts")
-    host = SshHost(
-        ADDRESS, user=user, key_file=str(lab.ssh_key), known_hosts=str(known_hosts), sudo=sudo
-    )
-    with inside(f"/run/netns/{lab.plan['namespace']}"):
-        assert host.run(("true",), seconds=10).ok
-    yield host
-    host.close()
-
-
-@pytest.fixture(scope="module")
-def machine(lab: labs.Lab) -> Iterator[SshHost]:
-    with logged_in(lab, "root") as host:
-        yield host
-
-
-def unit(host: SshHost, name: str, *lines: str) -> str:
-    text = "\n".join(("[Service]", *lines, ""))
-    host.write(f"/run/systemd/system/{name}.service", text.encode())
-    assert host.run(("systemctl", "daemon-reload"), seconds=10).ok
-    return name
-
-
-def do(host: SshHost, operation: str, within: float = 30, **arguments: Any) -> Result:
-    return carry_out(host, operations()[operation], arguments, ends=host.now() + within, tell=print)
 
 
 def check(port: int = 8099) -> Mapping[str, Json]:
