@@ -149,7 +149,7 @@ def test_killed_at_any_moment_both_the_old_and_the_new_data_are_there(
             child.wait(10)
             time.sleep(0.3)
             judged = reconsider(
-                HOST, operations()["redis.restore"], given, json.loads(journal.read_text())
+                HOST, operations()["redis.restore"], given, json.loads(journal.read_text()), ends=0
             )
             assert judged.outcome in (Outcome.DONE, Outcome.UNKNOWN)
             result = do(server, backup=str(backup), prove_here=False)
