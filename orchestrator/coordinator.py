@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from nacl.signing import VerifyKey
@@ -39,6 +39,7 @@ from orchestrator.core.failure import Failure
 from orchestrator.core.fleet import Fleet, Scenario
 from orchestrator.core.incident import IllegalMove, Incident, State
 from orchestrator.core.plan import Plan
+from orchestrator.core.told import also_ill
 from orchestrator.lookout import Lookout
 from orchestrator.notebook import UnknownIncident
 from orchestrator.ports import Caller, Clock, Publisher, PublishFailed, Store
@@ -123,7 +124,8 @@ class Coordinator:
             failure=failure,
         )
         stored = self.store.open(incident)
-        self.store.add_entry(run, _first_entry(failure, incident.opened_at))
+        for entry in _first_entries(failure, incident.opened_at):
+            self.store.add_entry(run, entry)
         return stored.incident
 
     def apply(self, run: str, event: Event) -> Incident:
@@ -238,19 +240,27 @@ class Coordinator:
             self._listening_since = self.now()
         return self._listening_since is not None
 
+    def _publish(self, incident: Incident, effect: Publish) -> bool:
+        try:
+            self.publisher.publish(incident, effect)
+        except PublishFailed as failure:
+            log.warning("%s: not sent yet: %s", incident.run, failure)
+            return False
+        return True
+
     def send_effects(self) -> None:
         """Carry out stored effects, oldest first; what cannot be sent stays for the next time."""
+        broker_away = False
         with self._sending:
             for pending in self.store.pending_effects():
                 stored = self.store.load(pending.run)
                 if stored is None:
                     log.error("effect %d belongs to no run; dropped", pending.id)
                 elif isinstance(pending.effect, Publish):
-                    try:
-                        self.publisher.publish(stored.incident, pending.effect)
-                    except PublishFailed as failure:
-                        log.warning("%s: not sent yet: %s", pending.run, failure)
-                        return
+                    # People are called all the same, then more than ever.
+                    broker_away = broker_away or not self._publish(stored.incident, pending.effect)
+                    if broker_away:
+                        continue
                 else:
                     log.warning("%s, for people: %s", pending.run, pending.effect.reason)
                     if self.caller:
@@ -258,7 +268,9 @@ class Coordinator:
                 self.store.effect_sent(pending.id)
 
 
-def _first_entry(failure: Failure, now: float) -> Entry:
+def _first_entries(failure: Failure, now: float) -> Iterator[Entry]:
     seconds = now - failure.first_bad_at
     text = f"{failure.services[0]} is {failure.health}, {failure.severity}: {failure.reason}"
-    return Entry(now, "watch", f"{text} (first seen {seconds:.1f} s ago)")
+    yield Entry(now, "watch", f"{text} (first seen {seconds:.1f} s ago)")
+    for each in failure.consequences:
+        yield Entry(now, "watch", also_ill(each))

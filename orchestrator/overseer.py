@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.coordinator import Coordinator
@@ -19,7 +19,15 @@ from orchestrator.core.common import Common, common_cause
 from orchestrator.core.detection import Open, detect
 from orchestrator.core.events import Begin, Event, Held
 from orchestrator.core.grace import grace, noticed
-from orchestrator.core.health import COORDINATOR, Standing, Use, Watch, judge, without_data
+from orchestrator.core.health import (
+    COORDINATOR,
+    Health,
+    Standing,
+    Use,
+    Watch,
+    judge,
+    without_data,
+)
 from orchestrator.core.incident import WORKING, IllegalMove, Incident, State, may_begin
 from orchestrator.core.picture import (
     DEAD_AFTER,
@@ -69,7 +77,10 @@ class Overseer:
         self._verified: dict[str, float] = {}
         self._grace: dict[str, float] = {}
         self._hearing_since: float | None = None
+        self._started: list[tuple[str, Start, float]] = []
         self.view: View | None = None
+        #: Called when something went down, so that it is looked at now and not in a second.
+        self.wake: Callable[[], None] = lambda: None
 
     def take(self, name: str, reading: Reading) -> None:
         """One more reading of a watch. A name that is not watched any more is passed over."""
@@ -77,14 +88,17 @@ class Overseer:
         if watch is None:
             return
         with self._lock:
-            standing = judge(watch, self._standings.get(name), reading)
+            before = self._standings.get(name)
+            standing = judge(watch, before, reading)
             self._standings[name] = standing
             if watch.use is Use.UNIT and (
                 start := noticed(self._starts.get(watch.service), reading)
             ):
                 self._starts[watch.service] = start
-        if watch.use is Use.ANSWERS and reading.healthy:
-            self._healthy(watch.service, reading.asked_at)
+            if watch.use is Use.ANSWERS and reading.healthy:
+                self._healthy(watch.service, reading.asked_at)
+        if standing.health is Health.DOWN and (before is None or before.health is not Health.DOWN):
+            self.wake()
 
     def heard(self, machine: str, at: float, readings: Mapping[str, Reading]) -> None:
         """An agent was heard, with what it saw."""
@@ -126,6 +140,7 @@ class Overseer:
     def tick(self) -> None:
         """Look at everything, open what is new, tell what changed, begin what may begin."""
         now = self.coordinator.now()
+        self._remember_starts()
         incidents = list(self.coordinator.store.not_closed())
         self._note_verified(incidents)
         picture, common = self._look(now)
@@ -168,14 +183,20 @@ class Overseer:
         return self._grace[service]
 
     def _healthy(self, service: str, at: float) -> None:
-        """The end of a start, if one was going on."""
+        """The end of a start, if one was going on. The store is not waited for here."""
+        start = self._starts.get(service)
+        if start is None or start.healthy or at < start.at:
+            return
+        self._starts[service] = Start(start.invocation, start.at, healthy=True)
+        self._started.append((service, start, at - start.at))
+
+    def _remember_starts(self) -> None:
+        """What the starts since the last time took, for good."""
         with self._lock:
-            start = self._starts.get(service)
-            if start is None or start.healthy or at < start.at:
-                return
-            self._starts[service] = Start(start.invocation, start.at, healthy=True)
+            started, self._started = self._started, []
+        for service, start, took in started:
+            self.coordinator.store.starts.add(service, start.invocation, start.at, took)
             self._grace.pop(service, None)
-        self.coordinator.store.starts.add(service, start.invocation, start.at, at - start.at)
 
     def _note_verified(self, incidents: Sequence[Incident]) -> None:
         for each in incidents:

@@ -109,6 +109,8 @@ def _serve() -> int:
             ticker = Ticker(tick)
             ticker.start()
             running.callback(ticker.stop)
+            if tick == watching.tick:
+                watching.overseer.wake = ticker.wake
         take_back_patiently(app, lambda error: log.warning("no broker yet: %s", error))
         return consume(app)
 

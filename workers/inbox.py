@@ -88,21 +88,32 @@ def consume(app: Celery, *, name: str = "coordinator") -> int:
 
 
 class Ticker(threading.Thread):
-    """Calls `tick` once a second until stopped; a failing tick is logged and tried again."""
+    """Calls `tick` once a second until stopped, and at once when woken.
+
+    A failing tick is logged and tried again.
+    """
 
     def __init__(self, tick: Callable[[], None]) -> None:
         super().__init__(name="ticker", daemon=True)
-        self._tick, self._stopping = tick, threading.Event()
+        self._tick, self._woken, self._stopping = tick, threading.Event(), False
 
     def run(self) -> None:
         due = time.monotonic()
-        while not self._stopping.wait(max(0.0, due - time.monotonic())):
-            due += TICK_SECONDS
+        while True:
+            self._woken.wait(max(0.0, due - time.monotonic()))
+            self._woken.clear()
+            if self._stopping:
+                return
+            due = max(due, time.monotonic()) + TICK_SECONDS
             try:
                 self._tick()
             except Exception:
                 log.exception("a tick failed; the next one is in a second")
 
+    def wake(self) -> None:
+        self._woken.set()
+
     def stop(self) -> None:
-        self._stopping.set()
+        self._stopping = True
+        self._woken.set()
         self.join(timeout=5)

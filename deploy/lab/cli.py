@@ -89,8 +89,11 @@ def status(home: Path | None, as_json: bool) -> None:
 @json_option
 @_explained
 def break_(kind: str, target: str, seconds: float | None, home: Path | None, as_json: bool) -> None:
-    """Break TARGET: machines (a,b), a unit, or machine/unit; none for everything-down and
-    coordinator-cut."""
+    """Break TARGET on purpose.
+
+    A machine or several (a,b), a unit, or machine/unit; nothing for everything-down and
+    coordinator-cut.
+    """
     _faults("broken", labs.find(home).break_(kind, target, seconds=seconds), as_json)
 
 

@@ -39,6 +39,7 @@ from orchestrator.core.events import (
     Resumed,
     Settled,
     SettledByHand,
+    StopCalls,
     Tick,
 )
 from orchestrator.core.fleet import Approval
@@ -78,13 +79,13 @@ def advance(incident: Incident, event: Event, now: float) -> Decision:
             return _after_tick(incident, event, now)
         case Approved(by):
             _demand(incident, State.AWAITING_APPROVAL, "approved")
-            return _started(incident, incident.rung, f"approved by {by}", now)
+            return _by_hand(incident, incident.rung, f"approved by {by}", now)
         case Resumed(by):
             _demand(incident, State.ESCALATED, "resumed")
             if not incident.plan.rungs:
                 raise IllegalMove(f"run {incident.run} has no rung that could be tried")
             rung = min(incident.rung, len(incident.plan.rungs) - 1)
-            return _started(incident, rung, f"resumed by {by}", now)
+            return _by_hand(incident, rung, f"resumed by {by}", now)
         case Cancelled(by):
             if incident.state in ENDED:
                 raise IllegalMove(f"run {incident.run} is {incident.state} and cannot be cancelled")
@@ -96,6 +97,12 @@ def _demand(incident: Incident, state: State, verb: str) -> None:
         raise IllegalMove(
             f"run {incident.run} is {incident.state}; only a run that is {state} can be {verb}"
         )
+
+
+def _by_hand(incident: Incident, rung: int, reason: str, now: float) -> Decision:
+    """Somebody has it in hand: whoever was to be called next need not be."""
+    started = _started(incident, rung, reason, now)
+    return replace(started, effects=(StopCalls(reason), *started.effects))
 
 
 def _begin(incident: Incident, begin: Begin, now: float) -> Decision:
@@ -121,7 +128,7 @@ def _climb(
     if planned.approval is Approval.ASK or ask:
         text = f"{reason}; rung {planned.title!r} waits for approval"
         asking, line = move(replace(incident, rung=rung), State.AWAITING_APPROVAL, text, now)
-        asking = replace(asking, episode=asking.episode + 1)
+        asking = replace(asking, episode=asking.episode + 1, acknowledged_by="")
         return Decision(asking, (CallHuman(text),), (line,), (text,))
     return _started(incident, rung, reason, now)
 

@@ -82,6 +82,12 @@ class Incident:
     held: bool = False  #: escalated only because something spoke against acting
     informed: bool = False  #: whether the first level was told of the failure
     acknowledged_by: str = ""
+    cured: bool = False  #: whether it was resolved before it was closed
+
+    @property
+    def recovered(self) -> bool:
+        """Whether it ended well; one that was closed while escalated did not."""
+        return self.state is State.RESOLVED or (self.state is State.CLOSED and self.cured)
 
     @property
     def rta_s(self) -> float | None:
@@ -89,7 +95,7 @@ class Incident:
 
         None until it is resolved.
         """
-        if self.state in (State.RESOLVED, State.CLOSED) and self.ended_at is not None:
+        if self.recovered and self.ended_at is not None:
             began = self.failure.first_bad_at if self.failure else self.opened_at
             return self.ended_at - began
         return None
@@ -112,5 +118,6 @@ def move(incident: Incident, to: State, reason: str, now: float) -> tuple[Incide
     ended_at = now if to in (State.RESOLVED, State.ESCALATED) else incident.ended_at
     if to in (State.OPEN, State.RECOVERING, State.AWAITING_APPROVAL):
         ended_at = None
-    changed = replace(incident, state=to, reason=reason, ended_at=ended_at)
+    cured = to is State.RESOLVED or (to is State.CLOSED and incident.state is State.RESOLVED)
+    changed = replace(incident, state=to, reason=reason, ended_at=ended_at, cured=cured)
     return changed, Entry(now, "state", f"{to}: {reason}")

@@ -19,8 +19,13 @@ _YES = re.compile(r"recovering: rung \d+ of \d+, '.*': (approved|resumed) by .+"
 A_CONSEQUENCE_OF = "a consequence of "
 PART_OF = "part of a failure of "
 _SAID = re.compile(r".* \(said by .+\)", re.DOTALL)
-_SUPPRESSED = "also ill because of it: "
+ALSO_ILL = "also ill because of it: "
 _FALLBACK = "the fallback "
+
+
+def also_ill(consequence: str) -> str:
+    """The line for what nobody is called about, because its cause has an incident."""
+    return f"{ALSO_ILL}{consequence}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +69,9 @@ def approvals(timeline: Sequence[Entry]) -> tuple[Entry, ...]:
 def suppressed(failure: Failure | None, timeline: Sequence[Entry]) -> tuple[str, ...]:
     """The alerts that were part of this one, each once: as first told, else as seen now."""
     told = [
-        each.text.removeprefix(_SUPPRESSED)
+        each.text.removeprefix(ALSO_ILL)
         for each in timeline
-        if each.kind == "watch" and each.text.startswith(_SUPPRESSED)
+        if each.kind == "watch" and each.text.startswith(ALSO_ILL)
     ]
     known = failure.consequences if failure else ()
     by_name: dict[str, str] = {}

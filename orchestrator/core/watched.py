@@ -25,8 +25,9 @@ from orchestrator.core.events import (
     SettledByHand,
     StopCalls,
 )
-from orchestrator.core.failure import Failure
+from orchestrator.core.failure import Failure, Severity
 from orchestrator.core.incident import Decision, IllegalMove, Incident, State, move
+from orchestrator.core.told import also_ill
 
 #: Where nothing is being done and the watcher's word that all is well ends it.
 IDLE = frozenset({State.OPEN, State.AWAITING_APPROVAL, State.ESCALATED})
@@ -117,7 +118,7 @@ def _observed(incident: Incident, failure: Failure, now: float) -> Decision:
     if before is None or incident.state is State.CLOSED or before == failure:
         return Decision(incident)
     lines = [
-        Entry(now, "watch", f"also ill because of it: {each}")
+        Entry(now, "watch", also_ill(each))
         for each in failure.consequences
         if _name(each) not in {_name(known) for known in before.consequences}
     ]
@@ -128,7 +129,16 @@ def _observed(incident: Incident, failure: Failure, now: float) -> Decision:
         lines.append(Entry(now, "watch", f"the fallback serves: {failure.fallback}"))
     if before.fallback and not failure.fallback:
         lines.append(Entry(now, "watch", "the fallback does not serve any more"))
-    return Decision(replace(incident, failure=failure), (), tuple(lines))
+    return Decision(replace(incident, failure=failure), _worse(incident, failure), tuple(lines))
+
+
+def _worse(incident: Incident, failure: Failure) -> tuple[CallHuman, ...]:
+    """Who was only told by a warning is called when it turns critical."""
+    before = incident.failure.severity if incident.failure else failure.severity
+    waits = incident.state in (State.ESCALATED, State.AWAITING_APPROVAL)
+    if waits and (before, failure.severity) == (Severity.WARNING, Severity.CRITICAL):
+        return (CallHuman(f"now critical: {failure.reason}"),)
+    return ()
 
 
 def _name(consequence: str) -> str:

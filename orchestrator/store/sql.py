@@ -219,6 +219,7 @@ def _moving(incident: Incident) -> dict[str, Any]:
         "begun": codec.encode(codec.TIMES, incident.begun),
         "episode": incident.episode,
         "held": incident.held,
+        "cured": incident.cured,
         "informed": incident.informed,
         "acknowledged_by": incident.acknowledged_by,
     }
@@ -245,6 +246,7 @@ def _incident(row: Mapping[Any, Any], steps: tuple[StepRecord, ...]) -> Incident
         begun=codec.decode(codec.TIMES, row["begun"]),
         episode=row["episode"],
         held=row["held"],
+        cured=row["cured"],
         informed=row["informed"],
         acknowledged_by=row["acknowledged_by"],
     )

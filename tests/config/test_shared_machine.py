@@ -49,6 +49,6 @@ def test_its_vm_cannot_be_restarted_from_within(tmp_path: Path) -> None:
     shutil.copy(SHIPPED / "runbooks" / "backend.yaml", books)
     found = load(fleet, books)
     assert not isinstance(found, Configuration)
-    (told,) = sentences(found, tmp_path)
+    (told,) = [each for each in sentences(found, tmp_path) if each.startswith("runbooks/")]
     assert told.startswith("runbooks/backend.yaml, rung 2 (Restart its VM), step 1 (vm.restart): ")
     assert "would end the agent of backend" in told

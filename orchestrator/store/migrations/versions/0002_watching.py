@@ -12,7 +12,7 @@ def upgrade() -> None:
     for name in ("dead", "begun"):
         op.add_column("runs", sa.Column(name, sa.Text, nullable=False, server_default="[]"))
     op.add_column("runs", sa.Column("episode", sa.Integer, nullable=False, server_default="0"))
-    for name in ("held", "informed"):
+    for name in ("held", "cured", "informed"):
         flag = sa.Column(name, sa.Boolean, nullable=False, server_default=sa.false())
         op.add_column("runs", flag)
     acknowledged = sa.Column("acknowledged_by", sa.Text, nullable=False, server_default="")
