@@ -95,9 +95,9 @@ class Call(NewCall):
     error: str = ""  #: why the last attempt failed, or why it was not needed
 
     @property
-    def effect(self) -> str:
-        """What all rows of one effect have in common."""
-        return self.key.removesuffix(f"/{self.level}/{self.role}")
+    def effect(self) -> int:
+        """The number of the stored effect that asked for it."""
+        return int(self.key.removesuffix(f"/{self.level}/{self.role}").rpartition("/")[2])
 
 
 def plan_calls(
@@ -155,6 +155,19 @@ def _row(
 ) -> NewCall:
     key = f"{incident.run}/{effect}/{level}/{contact.role}"
     return NewCall(key, incident.run, kind, level, contact.role, contact.shown, reason, due_at)
+
+
+def stopped_by(effect: int, known: Sequence[Call]) -> tuple[int, ...]:
+    """The calls that an effect to stop them takes out: those that were asked for before it.
+
+    Another coordinator may carry it out late, when a person is needed again.
+    """
+    going = (CallState.WAITING, CallState.SENDING)
+    return tuple(
+        each.id
+        for each in known
+        if each.kind is CallKind.CALL and each.state in going and each.effect < effect
+    )
 
 
 def why_not(call: Call, incident: Incident, known: Sequence[Call], now: float) -> str:

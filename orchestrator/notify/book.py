@@ -22,8 +22,8 @@ class CallBook(Protocol):
     - `plan` writes calls of runs that the store knows; one whose key is known changes nothing;
     - a waiting call is claimed by one caller only, whoever else tries. `sent` and `failed` take
       the call as `claim` gave it, and change nothing if somebody claimed it since;
-    - `stop` takes waiting calls of a run out for good. One that is being sent is not sent
-      again if it fails, and counts as sent if it does not;
+    - `stop` takes calls out for good that wait. One that is being sent is not sent again if it
+      fails, and counts as sent if it does not;
     - what a dead process left claimed waits again after CLAIM_SECONDS (`recover`), so a call
       may in rare cases be made twice, and never not at all;
     - any implementation may be called from several threads and processes at once.
@@ -57,7 +57,7 @@ class CallBook(Protocol):
         """A waiting call that is not needed any more."""
         ...
 
-    def stop(self, run: str, reason: str, now: float) -> None: ...
+    def stop(self, calls: Sequence[int], reason: str, now: float) -> None: ...
 
     def recover(self, now: float) -> int:
         """How many claims of the dead wait again."""

@@ -25,6 +25,7 @@ from orchestrator.core.escalation import (
     after_failure,
     plan_calls,
     plan_notice,
+    stopped_by,
     why_not,
 )
 from orchestrator.core.events import CallHuman, Entry, Inform, StopCalls
@@ -72,7 +73,7 @@ class Deliverer:
             case Inform(reason):
                 book.plan(plan_notice(incident, self.contacts, reason, now, number))
             case StopCalls(reason):
-                book.stop(run, reason, now)
+                book.stop(stopped_by(number, book.of_run(run)), reason, now)
 
     def deliver_due(self) -> None:
         """Set going what is due. Returns at once; call it about every half second."""

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from threading import Lock
 from typing import Any
 
-from orchestrator.core.escalation import Call, CallKind, CallState, NewCall
+from orchestrator.core.escalation import Call, CallState, NewCall
 from orchestrator.notify.book import CLAIM_SECONDS
 
 
@@ -83,10 +83,10 @@ class MemoryCalls:
             error=reason,
         )
 
-    def stop(self, run: str, reason: str, now: float) -> None:
+    def stop(self, calls: Sequence[int], reason: str, now: float) -> None:
         going = (CallState.WAITING, CallState.SENDING)
         self._change(
-            lambda c: c.run == run and c.kind is CallKind.CALL and c.state in going,
+            lambda c: c.id in calls and c.state in going,
             state=CallState.STOPPED,
             ended_at=now,
             error=reason,

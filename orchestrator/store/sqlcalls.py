@@ -90,10 +90,12 @@ class SqlCalls:
         with transaction(self._writes) as connection:
             connection.execute(_stopping(reason, now).where(CALLS.c.id == call, _WAITS))
 
-    def stop(self, run: str, reason: str, now: float) -> None:
+    def stop(self, calls: Sequence[int], reason: str, now: float) -> None:
+        if not calls:
+            return
         with transaction(self._writes) as connection:
-            here = (CALLS.c.run == run, CALLS.c.kind == CallKind.CALL.value)
-            connection.execute(_stopping(reason, now).where(*here, sa.or_(_WAITS, _IN_HAND)))
+            these = (CALLS.c.id.in_(list(calls)), sa.or_(_WAITS, _IN_HAND))
+            connection.execute(_stopping(reason, now).where(*these))
 
     def recover(self, now: float) -> int:
         dead = (_IN_HAND, CALLS.c.claimed_at <= now - CLAIM_SECONDS)

@@ -27,6 +27,7 @@ from deploy.lab.processes import die_with_parent
 from orchestrator.supervisor import end_leftovers
 from tests.bench import (
     boot,
+    capture,
     detection,
     footprint,
     hyperv_boot,
@@ -76,6 +77,8 @@ RIGS: Mapping[str, Rig] = {
 ALONE: Mapping[tuple[str, ...], Callable[[int | None], list[Figure]]] = {
     ("watch_5000_p99_lateness_s", "watch_5000_cpu_pct", "watch_5000_rss_mb"): watch.measure,
     ("detection_p95_ratio",): detection.measure,
+    ("rpo_loss_median_s", "rpo_loss_max_s"): capture.measure_rpo,
+    ("capture_cost_pct", "capture_rss_mb"): capture.measure_cost,
 }
 
 

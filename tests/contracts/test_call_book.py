@@ -50,7 +50,7 @@ def test_a_planned_call_reads_back_as_it_was(book: CallBook) -> None:
     book.plan([plain])
     call = only(book.of_run(RUN))
     assert call == Call(**asdict(plain), id=call.id, state=CallState.WAITING)
-    assert call.effect == f"{RUN}/7"
+    assert call.effect == 7
     assert "reason" in repr(call)
 
 
@@ -95,7 +95,7 @@ def test_a_sent_call_stays_sent(book: CallBook) -> None:
     book.sent(call, 21.0)
     book.failed(call, "late", 22.0, retry_at=23.0)
     book.drop(call.id, "late", 22.0)
-    book.stop(RUN, "late", 22.0)
+    book.stop([call.id], "late", 22.0)
     assert book.recover(1000.0) == 0
     after = only(book.of_run(RUN))
     assert (after.state, after.ended_at, after.error) == (CallState.SENT, 21.0, "")
@@ -127,7 +127,8 @@ def test_stopping_takes_out_what_waits_and_nothing_else(book: CallBook) -> None:
     book.plan([new("a"), new("b", 900.0)])
     book.plan([new("c", kind=CallKind.INFORM), new("d", key="other", run="run-2")])
     book.sent(claimed(book), 21.0)
-    book.stop(RUN, "acknowledged", 22.0)
+    book.stop([], "acknowledged", 22.0)
+    book.stop([1, 2, 77], "acknowledged", 22.0)
     assert states(book) == ["sent", "stopped", "waiting"]
     assert states(book, "run-2") == ["waiting"]
     stopped = book.of_run(RUN)[1]
@@ -138,7 +139,7 @@ def test_stopping_takes_out_what_waits_and_nothing_else(book: CallBook) -> None:
 def test_a_call_that_is_stopped_on_its_way_is_not_made_again(book: CallBook) -> None:
     book.plan([new("a"), new("b"), new("c", 900.0)])
     fails, arrives = claimed(book, 1), claimed(book, 2)
-    book.stop(RUN, "acknowledged", 21.0)
+    book.stop([1, 2, 3], "acknowledged", 21.0)
     book.failed(fails, "nobody listens", 22.0, retry_at=23.0, sooner=[3])
     book.sent(arrives, 22.0)
     assert states(book) == ["stopped", "sent", "stopped"]

@@ -21,6 +21,7 @@ from orchestrator.core.escalation import (
     mail_address,
     plan_calls,
     plan_notice,
+    stopped_by,
     why_not,
 )
 from orchestrator.core.failure import Severity
@@ -91,6 +92,15 @@ def test_who_waits_to_be_called_is_not_put_off_by_the_next_need() -> None:
     assert [(each.key, each.due_at) for each in again] == [("run-1/9/0/Primary", 600.0)]
     stopped = seed(state=CallState.STOPPED)
     assert len(plan_calls(SEEN, SEED, "failed again", 600.0, 9, stopped)) == 3
+
+
+def test_stopping_takes_out_what_was_asked_for_before_and_nothing_later() -> None:
+    calls = seed()
+    calls[0] = replace(calls[0], state=CallState.SENT)
+    calls[1] = replace(calls[1], state=CallState.SENDING)
+    notice = replace(stored(plan_notice(SEEN, SEED, "down", 100.0, 6))[0], id=9)
+    assert stopped_by(8, [*calls, notice]) == (2, 3)
+    assert stopped_by(7, calls) == stopped_by(6, calls) == ()
 
 
 @pytest.mark.parametrize("state", list(State))

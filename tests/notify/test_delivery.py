@@ -40,7 +40,7 @@ LATE_SECONDS = 2.0  #: a call may be so late
 def test_killed_between_levels_each_is_called_once_and_on_time(
     tmp_path: Path, box: Mailbox
 ) -> None:
-    url, delays = f"sqlite:///{tmp_path}/store.db", (0, 4, 8)
+    url, delays = f"sqlite:///{tmp_path}/store.db", (0, 6, 9)
     store = open_store(url)
     escalated(store)
     with coordinator(url, box.url(), *delays) as first:
@@ -49,15 +49,18 @@ def test_killed_between_levels_each_is_called_once_and_on_time(
         first.send_signal(signal.SIGKILL)
         assert first.wait(timeout=10) == -signal.SIGKILL
     with coordinator(url, box.url(), *delays):
+        back_at = time.time()
         wait_for("the last level's mail", lambda: len(box.mails) == 3)
         time.sleep(1.0)
     for role, call in calls(store).items():
         [mail] = box.to(role)
-        assert 0 <= mail.at - call.due_at < LATE_SECONDS
+        # On a busy machine a process may take longer to come back than the next level's delay.
+        could_at = max(call.due_at, back_at if role != "primary" else 0.0)
+        assert call.due_at <= mail.at < could_at + LATE_SECONDS
         assert (call.state, call.attempts) == (CallState.SENT, 1)
         assert mail.message["X-AutoBot-DR-Call"] == call.key
     due = [each.due_at for each in calls(store).values()]
-    assert [round(each - due[0], 3) for each in due] == [0, 4, 8]
+    assert [round(each - due[0], 3) for each in due] == [0, 6, 9]
     told = [each.text for each in store.timeline("run-1") if each.kind == "call"]
     assert told == [
         f"called {role} (level {number}): its budget is spent"

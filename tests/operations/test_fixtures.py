@@ -9,6 +9,8 @@ A fixture says what is asked of a machine and what it answers, in order, and wha
                   text                of a file (null: it is not there)
                   status, body        of an HTTP request (body may be JSON, or a list of lines)
                   replies             of Redis (a mapping stands for INFO: what differs from INFO)
+                  info, config        of a Redis that is asked about everything: what differs
+                                      from INFO, and its settings
                   received            of any other connection
                   fault, refused      no answer; for `refused` nothing listens there
                 and `took`, the seconds that pass meanwhile
@@ -27,6 +29,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,7 @@ import pytest
 import yaml
 
 from tasks import catalog, systemd
+from tasks.backup import discovery, evidence
 from tasks.contract import Kind, Reading
 from tasks.fake import Exchange, FakeHost
 from tasks.host import HostFault, HttpReply, NobodyListens, Ran
@@ -55,6 +59,12 @@ LONG_WORDS = {
     "{properties}": ",".join(systemd.PROPERTIES),
     "{flags}": shlex.join(browser.FLAGS),
     "{script}": shlex.quote(openvino.SCRIPT),
+    "{python}": sys.executable,
+    "{count}": shlex.quote(evidence.SCRIPT),
+    "{unit properties}": ",".join(discovery.PROPERTIES),
+    "{everything}": " ".join(
+        ("INFO everything", *(f"CONFIG GET {name}" for name in discovery.ASKED), "MODULE LIST")
+    ),
 }
 #: What systemctl shows of a unit that runs, and what Redis says of itself.
 RUNNING = {
@@ -111,6 +121,10 @@ def answer(said: dict[str, Any]) -> Ran | HttpReply | bytes | str | HostFault | 
         return HttpReply(said["status"], body(said.get("body", "")))
     if "replies" in said:
         return b"".join(reply(each) for each in said["replies"])
+    if "info" in said:
+        config = said.get("config", {})
+        known = [[name, config[name]] if name in config else [] for name in discovery.ASKED]
+        return b"".join(reply(each) for each in (said["info"], *known, []))
     if "received" in said:
         return str(said["received"]).encode()
     if "show" in said:
@@ -128,6 +142,9 @@ def body(said: Any) -> bytes:
 def reply(said: Any) -> bytes:
     if isinstance(said, str):
         return f"{said}\r\n".encode()
+    if isinstance(said, list):
+        words = "".join(f"${len(word)}\r\n{word}\r\n" for word in said)
+        return f"*{len(said)}\r\n{words}".encode()
     text = "".join(f"{name}:{value}\r\n" for name, value in {**INFO, **said}.items())
     return f"${len(text)}\r\n{text}\r\n".encode()
 

@@ -1,0 +1,115 @@
+"""redis.backup: a new dump of a Redis, taken by replication, and proved in a scratch server.
+
+Runs on the machine that keeps backups. Done means that a backup folder is there that was not
+there before, and that its manifest says `verified`: it was loaded, and counted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+
+from tasks.backup import proving
+from tasks.backup.manifest import NotAManifest, State
+from tasks.backup.scratch import COPY_SECONDS, Programs
+from tasks.host import Host, HostFault
+from tasks.operation import Act, ActFailed, Met, Operation, Tell, Unmet
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    into: str  #: the folder for this Redis's backups
+    address: str
+    port: int = 6379
+    password_file: str = ""  #: on the machine that keeps backups
+    user: str = ""
+    patterns: tuple[str, ...] = ()  #: counted in the proof, such as doc:* and fact:*
+    server: str = "redis-server"  #: the programs for the scratch server, of the same version
+    cli: str = "redis-cli"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    backups: tuple[str, ...]  #: by name, which is by time
+    state: str = ""  #: of the newest
+    reason: str = ""
+    keys: int = 0
+    size_bytes: int = 0
+
+
+def look(host: Host, wanted: Arguments) -> Seen:
+    argv = ("find", wanted.into, "-maxdepth", "1", "-name", "redis-*", "-printf", "%f\\n")
+    names = tuple(sorted(host.run(argv, seconds=30).out.split()))
+    if not names:
+        return Seen(())
+    try:
+        known = proving.read_manifest(host, f"{wanted.into}/{names[-1]}")
+    except NotAManifest as fault:
+        return Seen(names, State.FAILED.value, str(fault))
+    keys = known.contents.total if known.contents else 0
+    return Seen(names, known.state.value, known.reason, keys, known.size_bytes)
+
+
+def decide(_wanted: Arguments, _seen: Seen) -> Act:
+    return Act()
+
+
+def act(host: Host, wanted: Arguments, tell: Tell) -> None:
+    tell(f"receiving a dump from {wanted.address}:{wanted.port}")
+    settings = {
+        "into": wanted.into,
+        "address": wanted.address,
+        "port": wanted.port,
+        "password_file": wanted.password_file,
+        "user": wanted.user,
+    }
+    # A process of its own: it ends at the deadline, and its memory is not the agent's.
+    argv = (sys.executable, "-m", "tasks.backup.dump", "--settings", "/dev/stdin")
+    ran = host.run(argv, seconds=COPY_SECONDS, stdin=json.dumps(settings).encode())
+    if not ran.ok:
+        raise ActFailed(f"no dump was taken: {ran.complaint}")
+    taken = json.loads(ran.out)
+    tell(f"loading {taken['size_bytes']} bytes in a scratch server")
+    prove(host, taken["folder"], wanted.patterns, wanted.server, wanted.cli)
+
+
+def prove(host: Host, folder: str, patterns: tuple[str, ...], server: str, cli: str) -> None:
+    """With the modules of the source, from where they were there. Raises ActFailed."""
+    try:
+        modules = proving.read_manifest(host, folder).module_files
+        proving.prove(host, folder, Programs(server, cli, modules=modules), patterns)
+    except NotAManifest as fault:
+        raise ActFailed(str(fault)) from fault
+    except HostFault as fault:
+        raise ActFailed(f"{folder} was not proved: {fault}") from fault
+
+
+def judge(wanted: Arguments, before: Seen, now: Seen) -> Met | Unmet:
+    new = [name for name in now.backups if name not in before.backups]
+    if not new:
+        return Unmet(f"there is no new backup in {wanted.into}")
+    folder = f"{wanted.into}/{new[-1]}"
+    if now.state == State.VERIFIED:
+        return Met(f"{folder}: {now.keys} keys, {now.size_bytes} bytes, proved by loading it")
+    if now.state == State.FAILED:
+        return Unmet(f"{folder} failed its proof: {now.reason}", final=True)
+    return Unmet(f"{folder} is {now.state}, and nobody has loaded it yet")
+
+
+backup = Operation(
+    "redis.backup",
+    "Take a dump of Redis by replication and prove it in a scratch server",
+    Arguments,
+    Seen,
+    look,
+    decide,
+    act,
+    judge,
+    seconds=3600,
+    in_plan=lambda wanted: (
+        f"receive a dump from {wanted.address}:{wanted.port} as a replica would",
+        f"write it to a new folder in {wanted.into}, with its manifest",
+        "redis-server on a socket of its own loads it; its keys are counted",
+    ),
+)

@@ -1,0 +1,73 @@
+"""redis.prove: a backup is loaded in a scratch server again, and is still what it should be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tasks.backup import proving
+from tasks.backup.manifest import NotAManifest, State
+from tasks.host import Host
+from tasks.operation import Act, Met, Operation, Refuse, Tell, Unmet
+from tasks.operations.redis_backup import prove as prove_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    backup: str  #: a folder on this machine, with dump.rdb and manifest.json
+    patterns: tuple[str, ...] = ()  #: counted, where no earlier proof says which
+    server: str = "redis-server"
+    cli: str = "redis-cli"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    fault: str = ""
+    state: str = ""
+    reason: str = ""
+    verified_at: float = 0.0
+    keys: int = 0
+
+
+def look(host: Host, wanted: Arguments) -> Seen:
+    try:
+        known = proving.read_manifest(host, wanted.backup)
+    except NotAManifest as fault:
+        return Seen(str(fault))
+    keys = known.contents.total if known.contents else 0
+    return Seen("", known.state.value, known.reason, known.verified_at or 0.0, keys)
+
+
+def decide(_wanted: Arguments, seen: Seen) -> Act | Refuse:
+    return Refuse(seen.fault) if seen.fault else Act()
+
+
+def act(host: Host, wanted: Arguments, tell: Tell) -> None:
+    tell(f"loading {wanted.backup} in a scratch server")
+    prove_folder(host, wanted.backup, wanted.patterns, wanted.server, wanted.cli)
+
+
+def judge(wanted: Arguments, before: Seen, now: Seen) -> Met | Unmet:
+    if now.fault:
+        return Unmet(now.fault, final=True)
+    if now.state == State.FAILED:
+        return Unmet(f"{wanted.backup} failed its proof: {now.reason}", final=True)
+    if now.state == State.VERIFIED and now.verified_at > before.verified_at:
+        return Met(f"{wanted.backup} was loaded, and its {now.keys} keys are what they should be")
+    return Unmet(f"{wanted.backup} is {now.state}, and was not proved anew")
+
+
+prove = Operation(
+    "redis.prove",
+    "Load a backup of Redis in a scratch server and compare it with its manifest",
+    Arguments,
+    Seen,
+    look,
+    decide,
+    act,
+    judge,
+    seconds=3600,
+    in_plan=lambda wanted: (
+        f"sha256sum {wanted.backup}/dump.rdb, compared with its manifest",
+        "redis-server on a socket of its own loads it; counts and samples are compared",
+    ),
+)
