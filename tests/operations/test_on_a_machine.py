@@ -6,15 +6,20 @@ plain one and no service of the fleet is needed.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 
 import pytest
 
 from deploy.lab import lab as labs
+from tasks.catalog import operations
 from tasks.contract import Json, Outcome
+from tasks.host import HostFault
+from tasks.operation import reconsider
 from tasks.ssh import SshHost
-from tests.operations.a_machine import do, logged_in, unit
+from tests.integration import rig
+from tests.operations.a_machine import do, inside, logged_in, unit
 
 #: Building the machines' root file system, once, takes minutes.
 pytestmark = pytest.mark.timeout(900)
@@ -141,3 +146,22 @@ def test_with_sudo_an_ordinary_user_does_what_root_may(lab: labs.Lab) -> None:
 def test_a_command_runs_as_the_user_that_is_named(machine: SshHost) -> None:
     ran = machine.run(("sh", "-c", "id -un; echo $HOME"), seconds=10, user="autobot")
     assert ran.out == "autobot\n/home/autobot\n"
+
+
+def test_a_machine_that_boots_itself_anew_is_judged_after_the_boot(
+    lab: labs.Lab, machine: SshHost
+) -> None:
+    """As its agent would: the step ends in the middle, and the order is looked at afterwards."""
+    restart = operations()["machine.restart"]
+    before: dict[str, Json] = {"boot": restart.look(machine, None).boot}
+    restart.act(machine, restart.arguments(agent_unit="no-agent-here"), print)
+    rig.wait_for("its way down", lambda: lab.power_of("npu") == "off")
+    # systemd-nspawn leaves the second half of a reboot to whoever started it.
+    lab.power("start", "npu")
+    lab.wait_booted(["npu"])
+    # The old connection is noticed to be dead, and the new one is made from the lab's network.
+    with inside(f"/run/netns/{lab.plan['namespace']}"), contextlib.suppress(HostFault):
+        machine.run(("true",), seconds=10)
+    with inside(f"/run/netns/{lab.plan['namespace']}"):
+        result = reconsider(machine, restart, {}, before, ends=machine.now() + 30)
+    assert result.outcome is Outcome.DONE, result.reason
