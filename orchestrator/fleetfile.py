@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import PurePath
 from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
@@ -70,10 +71,32 @@ class ObjectivesShape(Shape):
     rpo: ObjectiveShape
 
 
+class JumpShape(Shape):
+    """A machine in between; with the same user and key unless it says otherwise."""
+
+    address: Line
+    user: Line | None = None
+    key: Line | None = None
+    port: Port = 22
+
+
 class SshShape(Shape):
     user: Line
     key: Line
     port: Port = 22
+    known_hosts: Line | None = None
+    jump: JumpShape | None = None
+
+    @property
+    def access(self) -> Access:
+        between = self.jump and Jump(
+            self.jump.address,
+            self.jump.user or self.user,
+            self.jump.key or self.key,
+            self.jump.port,
+        )
+        known = self.known_hosts or str(PurePath(self.key).with_name("known_hosts"))
+        return Access(self.user, self.key, self.port, known, between)
 
 
 class HypervisorShape(Shape):
@@ -151,12 +174,24 @@ class FleetShape(Shape):
 
 
 @dataclass(frozen=True, slots=True)
+class Jump:
+    """A machine over which others are reached."""
+
+    address: str
+    user: str
+    key: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """How a machine is reached over SSH."""
 
     user: str
     key: str
     port: int
+    known_hosts: str  #: beside the key, unless the file says otherwise
+    jump: Jump | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +231,7 @@ def build(shape: FleetShape) -> Inventory:
     return Inventory(
         Fleet(shape.fleet, shape.control, machines, services, objectives),
         tuple(each.contact for each in shape.contacts),
-        {name: Access(each.user, each.key, each.port) for name, each in ssh.items()},
+        {name: each.access for name, each in ssh.items()},
         tuple(_thresholds(shape.thresholds)),
         {name: each.role for name, each in shape.machines.items()},
         Rule(shape.watch.bad, shape.watch.of, shape.watch.good),

@@ -1,7 +1,7 @@
 """A machine reached over SSH: what recovery stands on when the machine's agent is dead.
 
-What lives here: the Host port over one SSH connection. What must not: where keys and addresses
-come from, and any knowledge of services. The machine's own shell gets every word quoted; files
+What lives here: the Host port over one SSH connection. What must not: making the connection
+(ssh_way.py), where keys and addresses come from, and any knowledge of services. The machine's own shell gets every word quoted; files
 are read and written by commands, so that sudo reaches them too.
 """
 
@@ -13,17 +13,18 @@ import shlex
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import paramiko
-from fabric import Config, Connection
 
 from tasks.exchange import http_exchange, tcp_exchange
 from tasks.host import OUTPUT_LIMIT, HostFault, HttpReply, Ran
+from tasks.ssh_talk import Talk
+from tasks.ssh_way import CONNECT_SECONDS, Login, Way
 from tasks.trust import SYSTEM_CAS, Trust
 
-#: For connecting and logging in, and for what the way to the machine adds to a deadline.
-CONNECT_SECONDS, WAY_SECONDS = 10.0, 5.0
+#: What the way to the machine adds to a deadline.
+WAY_SECONDS = 5.0
 
 # Replaces the file in one step, as the port promises. Its place and mode are arguments.
 _WRITE = """\
@@ -49,28 +50,14 @@ class SshHost:
         known_hosts: str,
         port: int = 22,
         sudo: bool = False,
+        jump: Login | None = None,
     ) -> None:
         self._name = f"{user}@{address}:{port}"
         self._sudo = sudo
-        self._known_hosts = known_hosts
-        self._connection = Connection(
-            address,
-            user=user,
-            port=port,
-            # Only what is given here counts: not the ssh_config of whoever runs this.
-            config=Config(lazy=True),
-            connect_timeout=CONNECT_SECONDS,
-            connect_kwargs={
-                "key_filename": key_file,
-                "allow_agent": False,
-                "look_for_keys": False,
-                "banner_timeout": CONNECT_SECONDS,
-                "auth_timeout": CONNECT_SECONDS,
-            },
-        )
+        self._way = Way(Login(address, user, key_file, port), known_hosts, jump)
 
     def close(self) -> None:
-        self._connection.close()
+        self._way.close()
 
     def run(
         self, argv: Sequence[str], *, seconds: float, stdin: bytes = b"", user: str = ""
@@ -85,11 +72,19 @@ class SshHost:
         if code < 0:
             raise HostFault(f"{self._name} went away while {argv[0]} ran")
         if err.startswith("sudo: ") and self._sudo:
-            raise HostFault(f"{self._name} does not allow sudo: {err.strip()}")
+            raise HostFault(f"{self._name} does not allow sudo: {_about_sudo(err)}")
         # `timeout` ends with 137 too when something else killed the command before its time.
         if code == 137 and time.monotonic() - begun >= seconds:
             return Ran(None, out, err)
         return Ran(code, out, err.removeprefix("timeout: "))
+
+    @contextlib.contextmanager
+    def talk(self, argv: Sequence[str], *, seconds: float, user: str = "") -> Iterator[Talk]:
+        """A command to be asked line by line. It ends with the block, or after `seconds`."""
+        channel = self._channel("session", None, CONNECT_SECONDS)
+        with contextlib.closing(channel):
+            channel.exec_command(shlex.join(self._command(argv, seconds, user)))
+            yield Talk(channel, f"{argv[0]} at {self._name}")
 
     def _command(self, argv: Sequence[str], seconds: float, user: str) -> list[str]:
         become = ["sudo", "-n", "-H", "-u", user, "--"] if user else ["sudo", "-n", "--"]
@@ -185,15 +180,8 @@ class SshHost:
         self, kind: str, address: tuple[str, int] | None, seconds: float
     ) -> paramiko.Channel:
         try:
-            if not self._connection.is_connected:
-                client = self._connection.client
-                # Fabric would take any key of an unknown machine.
-                client.set_missing_host_key_policy(paramiko.RejectPolicy())
-                client.load_host_keys(self._known_hosts)
-                self._connection.open()
-                self._connection.transport.set_keepalive(5)
             source = ("127.0.0.1", 0) if address else None
-            transport: paramiko.Transport = self._connection.transport
+            transport = self._way.transport()
             return transport.open_channel(kind, address, source, timeout=max(seconds, 0.001))
         except paramiko.ChannelException as error:
             # The way is fine; the machine could not make the connection that was asked for.
@@ -205,6 +193,12 @@ class SshHost:
 
 def _place(address: tuple[str, int] | None) -> str:
     return f"{address[0]}:{address[1]}" if address else "a session"
+
+
+def _about_sudo(said: str) -> str:
+    if "password is required" in said or "terminal is required" in said:
+        return "sudo asks for a password; give this user NOPASSWD in the sudoers file"
+    return said.strip()
 
 
 def _give(channel: paramiko.Channel, stdin: bytes, seconds: float) -> None:

@@ -1,17 +1,15 @@
 """What an agent does with one order, from the message to the signed report.
 
 What lives here: the sequence guard → journal → look, act, look again → journal. What must
-not: Celery (agent.py) and any particular operation. One order at a time per service: a lock
-file per target is held from the look at the journal to the finished report, so a doubled
-delivery waits and then finds the order finished.
+not: Celery (agent.py) and any particular operation. One order at a time per service: the
+journal's lock is held from the look at it to the finished report, so a doubled delivery waits
+and then finds the order finished. On a machine whose agent is dead, the coordinator runs this
+same sequence with a host and a journal over SSH (carrier.py); `way` is then in each reason.
 """
 
 from __future__ import annotations
 
-import fcntl
-import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +26,7 @@ from tasks.operation import (
     reconsider,
 )
 from workers.guard import refusal
-from workers.journal import Journal
+from workers.journal import Book
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +45,19 @@ class Executor:
     def __init__(
         self,
         identity: Identity,
-        journal: Journal,
+        journal: Book,
         host: Host,
         tell: Callable[[Progress], None] = lambda _: None,
+        *,
+        way: str = "",
     ) -> None:
         self.identity, self.journal, self.host, self.tell = identity, journal, host, tell
+        self.way = way
 
     def handle(self, message: Mapping[str, Json], *, sent_as: str) -> WorkReport:
         """The report on this order, journalled. Raises WireError if it is not an order at all."""
         order = WorkOrder.from_wire(message)
-        with self._alone_on(order):
+        with self.journal.alone_on(order):
             started = self.host.now()
             known = self.journal.recall(order.id)
             if known and known.report:
@@ -71,9 +72,9 @@ class Executor:
                 now=order.not_after if known else started,
             )
             if reason:
-                return self._report(order, Result(Outcome.REFUSED, reason), started)
+                return self.report_on(order, Result(Outcome.REFUSED, reason), started)
             result = self._result(order, known.before if known else None)
-            report = self._report(order, result, started)
+            report = self.report_on(order, result, started)
             self.journal.finish(order, report)
             return report
 
@@ -98,7 +99,8 @@ class Executor:
         except BadArguments as fault:
             return Result(Outcome.REFUSED, f"{order.operation}: {fault}")
 
-    def _report(self, order: WorkOrder, result: Result, started: float) -> WorkReport:
+    def report_on(self, order: WorkOrder, result: Result, started: float) -> WorkReport:
+        reason = f"{result.reason} ({self.way})" if self.way else result.reason
         return sign(
             WorkReport(
                 order=order.id,
@@ -110,7 +112,7 @@ class Executor:
                 attempt=order.attempt,
                 agent=self.identity.machine,
                 outcome=result.outcome.value,
-                reason=result.reason,
+                reason=reason,
                 detail=result.detail,
                 started_at=started,
                 ended_at=self.host.now(),
@@ -128,10 +130,3 @@ class Executor:
             at=self.host.now(),
         )
         self.tell(sign(said, self.identity.key))
-
-    @contextmanager
-    def _alone_on(self, order: WorkOrder) -> Iterator[None]:
-        target = re.sub(r"[^A-Za-z0-9_-]", "_", f"{order.machine}.{order.service}")[:100]
-        with (self.identity.state / f"{target}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield

@@ -1,6 +1,8 @@
 """The agent's memory on its own disk: which orders it began, how they ended, which epoch rules.
 
-What lives here: one small SQLite file. What must not: any decision about an order (guard.py).
+What lives here: orders and reports in terms of the ledger's rows (ledger.py). What must not:
+any decision about an order (guard.py), and where the file is: `Book` is also what the
+coordinator keeps over SSH on a machine whose agent is dead.
 It survives a kill at any point: `begin` and `finish` are on the disk when they return, so an
 order is begun at most once, ever (P3), and the highest epoch is never forgotten (P2).
 
@@ -10,21 +12,14 @@ The standard library's sqlite3 and not SQLAlchemy: every megabyte counts on each
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from tasks.contract import Json, WorkOrder, WorkReport
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS orders (
-    id TEXT PRIMARY KEY, begun_at REAL NOT NULL, before TEXT, report TEXT, sent INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS epochs (machine TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS unsent ON orders (begun_at) WHERE sent = 0 AND report IS NOT NULL;
-"""
+from workers.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +30,28 @@ class Memory:
     report: WorkReport | None
 
 
-class Journal:
-    """Opened once per process. Concurrent processes of one agent share the file."""
+class Rows(Protocol):
+    """A ledger, wherever it is."""
 
-    def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.executescript(_SCHEMA)
+    def recall(self, order: str) -> list[str | None] | None: ...
+
+    def highest_epoch(self, machine: str) -> int: ...
+
+    def begin(self, order: str, now: float, before: str, machine: str, epoch: int) -> None: ...
+
+    def finish(self, order: str, began: float, report: str, machine: str, epoch: int) -> None: ...
+
+    def alone(self, target: str) -> AbstractContextManager[None]: ...
+
+
+class Book:
+    """What an executor asks of a journal."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
 
     def recall(self, order: str) -> Memory | None:
-        row = self._db.execute(
-            "SELECT before, report FROM orders WHERE id = ?", (order,)
-        ).fetchone()
+        row = self._rows.recall(order)
         if row is None:
             return None
         before, report = row
@@ -57,28 +61,29 @@ class Journal:
         )
 
     def highest_epoch(self, machine: str) -> int:
-        found = self._db.execute(
-            "SELECT epoch FROM epochs WHERE machine = ?", (machine,)
-        ).fetchone()
-        return int(found[0]) if found else 0
+        return self._rows.highest_epoch(machine)
 
     def begin(self, order: WorkOrder, before: Mapping[str, Json], now: float) -> None:
         """Write down that the order is about to take effect. Raises if it was begun before."""
-        with self._transaction():
-            self._db.execute(
-                "INSERT INTO orders VALUES (?, ?, ?, NULL, 0)", (order.id, now, json.dumps(before))
-            )
-            self._obey(order)
+        self._rows.begin(order.id, now, json.dumps(before), order.machine, order.epoch)
 
     def finish(self, order: WorkOrder, report: WorkReport) -> None:
         """Write down how it ended, whether it was begun or needed no act."""
-        with self._transaction():
-            self._db.execute(
-                "INSERT INTO orders VALUES (?, ?, NULL, ?, 0)"
-                " ON CONFLICT (id) DO UPDATE SET report = excluded.report, sent = 0",
-                (order.id, report.started_at, json.dumps(report.to_wire())),
-            )
-            self._obey(order)
+        text = json.dumps(report.to_wire())
+        self._rows.finish(order.id, report.started_at, text, order.machine, order.epoch)
+
+    def alone_on(self, order: WorkOrder) -> AbstractContextManager[None]:
+        """Nobody else carries out an order for the same service meanwhile, by whatever way."""
+        return self._rows.alone(f"{order.machine}.{order.service}")
+
+
+class Journal(Book):
+    """The agent's own. Opened once per process; processes of one agent share the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._ledger = Ledger(path)
+        self._db = self._ledger.db
+        super().__init__(self._ledger)
 
     def unsent(self) -> list[WorkReport]:
         rows = self._db.execute(
@@ -99,21 +104,4 @@ class Journal:
         )
 
     def close(self) -> None:
-        self._db.close()
-
-    def _obey(self, order: WorkOrder) -> None:
-        self._db.execute(
-            "INSERT INTO epochs VALUES (?, ?) ON CONFLICT (machine)"
-            " DO UPDATE SET epoch = max(epoch, excluded.epoch)",
-            (order.machine, order.epoch),
-        )
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+        self._ledger.close()

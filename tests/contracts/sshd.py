@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tasks.ssh import SshHost
+from tasks.ssh_way import Login
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,17 @@ class Sshd:
     home: Path
     port: int
 
-    def connect(self, *, known_hosts: str = "known_hosts", key: str = "key") -> SshHost:
+    def connect(
+        self, *, known_hosts: str = "known_hosts", key: str = "key", jump: bool = False
+    ) -> SshHost:
+        between = Login("127.0.0.1", getpass.getuser(), str(self.home / key), self.port)
         return SshHost(
             "127.0.0.1",
             port=self.port,
             user=getpass.getuser(),
             key_file=str(self.home / key),
             known_hosts=str(self.home / known_hosts),
+            jump=between if jump else None,
         )
 
 

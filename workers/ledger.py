@@ -1,0 +1,141 @@
+"""The rows of an agent's journal, and the locks that go with them: one file, whoever has it open.
+
+What lives here: SQL and locks, for the agent itself and for whoever acts on its machine in its
+place. What must not: any import but the standard library's: while the agent is dead, the
+coordinator sends this very file over SSH and the machine's own Python runs it, so that both
+ways write to one journal. `serve` is that other end: a line asks, a line answers, and the lock
+is held until whoever asked is gone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+JOURNAL = "journal.db"  #: in the agent's state folder; its locks lie beside it
+PAUSE_SECONDS = 0.1  #: between two tries to get a lock that may be waited for only so long
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS orders (
+    id TEXT PRIMARY KEY, begun_at REAL NOT NULL, before TEXT, report TEXT, sent INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS epochs (machine TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS unsent ON orders (begun_at) WHERE sent = 0 AND report IS NOT NULL;
+"""
+
+
+class Occupied(Exception):
+    """Somebody else is carrying out an order for this target and did not end in time."""
+
+
+class Ledger:
+    """Opened once per process. What was written is on the disk when a call returns."""
+
+    def __init__(self, path: Path) -> None:
+        self._folder = path.parent
+        self.db = sqlite3.connect(str(path), timeout=30, isolation_level=None)
+        self.db.execute("PRAGMA journal_mode=WAL")
+        self.db.execute("PRAGMA synchronous=FULL")
+        self.db.executescript(SCHEMA)
+
+    def recall(self, order: str) -> list[str | None] | None:
+        """What was seen before it was begun, and its report, as JSON; None if not known."""
+        row = self.db.execute("SELECT before, report FROM orders WHERE id = ?", (order,)).fetchone()
+        return None if row is None else list(row)
+
+    def highest_epoch(self, machine: str) -> int:
+        found = self.db.execute("SELECT epoch FROM epochs WHERE machine = ?", (machine,)).fetchone()
+        return int(found[0]) if found else 0
+
+    def begin(self, order: str, now: float, before: str, machine: str, epoch: int) -> None:
+        """Raises if it was begun before."""
+        with self._transaction():
+            self.db.execute("INSERT INTO orders VALUES (?, ?, ?, NULL, 0)", (order, now, before))
+            self._obey(machine, epoch)
+
+    def finish(self, order: str, began: float, report: str, machine: str, epoch: int) -> None:
+        with self._transaction():
+            self.db.execute(
+                "INSERT INTO orders VALUES (?, ?, NULL, ?, 0)"
+                " ON CONFLICT (id) DO UPDATE SET report = excluded.report, sent = 0",
+                (order, began, report),
+            )
+            self._obey(machine, epoch)
+
+    @contextmanager
+    def alone(self, target: str, *, seconds: float | None = None) -> Iterator[None]:
+        """The only one at this target; waits for the others, for at most so long."""
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", target)[:100]
+        with (self._folder / f"{name}.lock").open("w") as lock:
+            if seconds is None:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            else:
+                _lock_within(lock, target, seconds)
+            yield
+
+    def close(self) -> None:
+        self.db.close()
+
+    def _obey(self, machine: str, epoch: int) -> None:
+        self.db.execute(
+            "INSERT INTO epochs VALUES (?, ?) ON CONFLICT (machine)"
+            " DO UPDATE SET epoch = max(epoch, excluded.epoch)",
+            (machine, epoch),
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.db.execute("ROLLBACK")
+            raise
+        self.db.execute("COMMIT")
+
+
+def _lock_within(lock: Any, target: str, seconds: float) -> None:
+    ends = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > ends:
+                raise Occupied(f"its agent is still at work on {target}") from None
+            time.sleep(PAUSE_SECONDS)
+        else:
+            return
+
+
+def serve(folder: str, target: str, seconds: float) -> None:
+    """Take the lock, then answer until the asking end is gone."""
+    try:
+        # There may never have been an agent here; one that comes later finds what was done.
+        Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        ledger = Ledger(Path(folder) / JOURNAL)
+        with ledger.alone(target, seconds=seconds):
+            _say(said=None)
+            for line in sys.stdin:
+                name, arguments = json.loads(line)
+                if name not in ("recall", "highest_epoch", "begin", "finish"):
+                    raise ValueError(f"there is no call {name!r}")
+                _say(said=getattr(ledger, name)(*arguments))
+    except (OSError, sqlite3.Error, Occupied) as fault:
+        _say(fault=str(fault))
+
+
+def _say(**answer: Any) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], sys.argv[2], float(sys.argv[3]))
