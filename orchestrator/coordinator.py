@@ -67,6 +67,13 @@ class Protected:
     scenarios: Mapping[str, Scenario]
     plans: Mapping[str, Plan]
     agents: Mapping[str, VerifyKey]  #: whose signature a report must carry, by machine
+    #: Signs reports of what the coordinator carried out itself, in place of a dead agent.
+    own: VerifyKey | None = None
+
+    def is_signed(self, message: WorkReport | Progress) -> bool:
+        keys = (self.agents.get(message.agent), self.own)
+        known = message.agent in self.agents
+        return known and any(key and is_signed_by(message, key) for key in keys)
 
 
 class Coordinator:
@@ -81,9 +88,12 @@ class Coordinator:
         now: Clock,
         *,
         caller: Caller | None = None,
+        only: str = "",
     ) -> None:
+        """`only` is the one run that it takes care of, where it stands in for a coordinator."""
         self.protected, self.store, self.publisher = protected, store, publisher
         self.lookout, self.now, self.caller = lookout, now, caller
+        self.only = only
         self._sending = threading.Lock()
         self._listening_since: float | None = None
 
@@ -179,8 +189,7 @@ class Coordinator:
 
     def report(self, report: WorkReport) -> None:
         """Take an agent's report, if that agent signed it and its run is known."""
-        key = self.protected.agents.get(report.agent)
-        if key is None or not is_signed_by(report, key):
+        if not self.protected.is_signed(report):
             log.warning("a report for %s is not signed by %s; ignored", report.order, report.agent)
             return
         try:
@@ -191,8 +200,7 @@ class Coordinator:
         self.store.add_report(report)
 
     def progress(self, progress: Progress) -> None:
-        key = self.protected.agents.get(progress.agent)
-        if key is not None and is_signed_by(progress, key) and self.store.load(progress.run):
+        if self.protected.is_signed(progress) and self.store.load(progress.run):
             self.store.add_entry(progress.run, Entry(progress.at, "progress", progress.text))
 
     def check(self, run: str, rung: int, branch: int, seconds: float) -> None:
@@ -212,11 +220,14 @@ class Coordinator:
     def tick(self) -> None:
         """Once a second: find what is overdue, send what was left unsent."""
         self._listen()
-        for run in self.store.unfinished():
+        for run in filter(self._is_mine, self.store.unfinished()):
             stored = self.store.load(run)
             if stored is not None:
                 self.apply(run, self._due(stored.incident))
         self.send_effects()
+
+    def _is_mine(self, run: str) -> bool:
+        return self.only in ("", run)
 
     def _due(self, incident: Incident) -> Event:
         """What a person ordered and a crash kept from beginning begins now."""
@@ -253,6 +264,8 @@ class Coordinator:
         broker_away = False
         with self._sending:
             for pending in self.store.pending_effects():
+                if not self._is_mine(pending.run):
+                    continue
                 stored = self.store.load(pending.run)
                 if stored is None:
                     log.error("effect %d belongs to no run; dropped", pending.id)

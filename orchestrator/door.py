@@ -10,7 +10,8 @@ from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from orchestrator.fleetfile import Inventory, Jump
+from orchestrator.fleetfile import Inventory
+from orchestrator.sshfile import Jump
 from tasks.host import HostFault, LocalHost
 from tasks.ssh import SshHost
 from tasks.ssh_way import Login

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import PurePath
 from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
@@ -29,6 +28,7 @@ from orchestrator.core.fleet import (
 from orchestrator.core.health import Rule
 from orchestrator.core.policy import Rules
 from orchestrator.schema import Duration, Line, Name, Port, Positive, Shape
+from orchestrator.sshfile import Access, SshShape
 from orchestrator.watchfile import (
     FurtherShape,
     PaceShape,
@@ -69,34 +69,6 @@ class ObjectiveShape(Shape):
 class ObjectivesShape(Shape):
     rto: ObjectiveShape
     rpo: ObjectiveShape
-
-
-class JumpShape(Shape):
-    """A machine in between; with the same user and key unless it says otherwise."""
-
-    address: Line
-    user: Line | None = None
-    key: Line | None = None
-    port: Port = 22
-
-
-class SshShape(Shape):
-    user: Line
-    key: Line
-    port: Port = 22
-    known_hosts: Line | None = None
-    jump: JumpShape | None = None
-
-    @property
-    def access(self) -> Access:
-        between = self.jump and Jump(
-            self.jump.address,
-            self.jump.user or self.user,
-            self.jump.key or self.key,
-            self.jump.port,
-        )
-        known = self.known_hosts or str(PurePath(self.key).with_name("known_hosts"))
-        return Access(self.user, self.key, self.port, known, between)
 
 
 class HypervisorShape(Shape):
@@ -171,27 +143,6 @@ class FleetShape(Shape):
     thresholds: ThresholdsShape = Field(default_factory=ThresholdsShape)
     watch: WatchShape = Field(default_factory=WatchShape)
     recovery: RecoveryShape = Field(default_factory=RecoveryShape)
-
-
-@dataclass(frozen=True, slots=True)
-class Jump:
-    """A machine over which others are reached."""
-
-    address: str
-    user: str
-    key: str
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """How a machine is reached over SSH."""
-
-    user: str
-    key: str
-    port: int
-    known_hosts: str  #: beside the key, unless the file says otherwise
-    jump: Jump | None = None
 
 
 @dataclass(frozen=True, slots=True)

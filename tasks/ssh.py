@@ -1,8 +1,9 @@
 """A machine reached over SSH: what recovery stands on when the machine's agent is dead.
 
 What lives here: the Host port over one SSH connection. What must not: making the connection
-(ssh_way.py), where keys and addresses come from, and any knowledge of services. The machine's own shell gets every word quoted; files
-are read and written by commands, so that sudo reaches them too.
+(ssh_way.py), where keys and addresses come from, and any knowledge of services. The machine's
+own shell gets every word quoted; files are read and written by commands, so that sudo reaches
+them too.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ from tasks.watching import Beat
 from workers.broker import COORDINATOR_QUEUE, host_queue, make_app, take_back_patiently
 from workers.executor import Executor, Identity
 from workers.journal import Journal
+from workers.ledger import JOURNAL
 from workers.sentry import Sentry
 from workers.voice import BEAT_EVENT, Voice
 from workers.watchlist import take_list
@@ -99,9 +100,13 @@ def build(identity: Identity, broker_url: str, *, concurrency: int = 1) -> Celer
         )
 
     @cache
+    def journal() -> Journal:
+        """Opened once in each pool process: SQLite must not be carried over a fork."""
+        return Journal(identity.state / JOURNAL)
+
+    @cache
     def executor() -> Executor:
-        """Made once in each pool process: SQLite must not be carried over a fork."""
-        return Executor(identity, Journal(identity.state / "journal.db"), LocalHost(), tell)
+        return Executor(identity, journal(), LocalHost(), tell)
 
     unreported: list[WorkReport] = []
 
@@ -120,7 +125,7 @@ def build(identity: Identity, broker_url: str, *, concurrency: int = 1) -> Celer
         while unreported:
             report = unreported.pop()
             send_report(app, report)
-            executor().journal.sent(report.order)
+            journal().sent(report.order)
 
     for name in catalog.operations():
         app.task(
@@ -141,7 +146,7 @@ def build(identity: Identity, broker_url: str, *, concurrency: int = 1) -> Celer
     @worker_process_init.connect(weak=False)
     def _warm_up(**_: Any) -> None:
         """Open the journal before the first order needs it."""
-        executor().journal.forget_before(time.time() - KEEP_SECONDS)
+        journal().forget_before(time.time() - KEEP_SECONDS)
 
     return app
 
@@ -163,7 +168,7 @@ def send_report(app: Celery, report: WorkReport) -> None:
 
 def send_what_waits(app: Celery, identity: Identity) -> None:
     """Reports that a crash or a broken broker kept from being sent."""
-    journal = Journal(identity.state / "journal.db")
+    journal = Journal(identity.state / JOURNAL)
     for report in journal.unsent():
         send_report(app, report)
         journal.sent(report.order)

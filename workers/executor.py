@@ -72,9 +72,9 @@ class Executor:
                 now=order.not_after if known else started,
             )
             if reason:
-                return self.report_on(order, Result(Outcome.REFUSED, reason), started)
+                return self._report(order, Result(Outcome.REFUSED, reason), started)
             result = self._result(order, known.before if known else None)
-            report = self.report_on(order, result, started)
+            report = self._report(order, result, started)
             self.journal.finish(order, report)
             return report
 
@@ -99,26 +99,8 @@ class Executor:
         except BadArguments as fault:
             return Result(Outcome.REFUSED, f"{order.operation}: {fault}")
 
-    def report_on(self, order: WorkOrder, result: Result, started: float) -> WorkReport:
-        reason = f"{result.reason} ({self.way})" if self.way else result.reason
-        return sign(
-            WorkReport(
-                order=order.id,
-                incident=order.incident,
-                run=order.run,
-                epoch=order.epoch,
-                rung=order.rung,
-                step=order.step,
-                attempt=order.attempt,
-                agent=self.identity.machine,
-                outcome=result.outcome.value,
-                reason=reason,
-                detail=result.detail,
-                started_at=started,
-                ended_at=self.host.now(),
-            ),
-            self.identity.key,
-        )
+    def _report(self, order: WorkOrder, result: Result, started: float) -> WorkReport:
+        return report_on(order, result, started, self.host.now(), self.identity, self.way)
 
     def _tell(self, order: WorkOrder, text: str) -> None:
         said = Progress(
@@ -130,3 +112,27 @@ class Executor:
             at=self.host.now(),
         )
         self.tell(sign(said, self.identity.key))
+
+
+def report_on(
+    order: WorkOrder, result: Result, started: float, ended: float, by: Identity, way: str
+) -> WorkReport:
+    """The signed report of what became of an order, with the way that was taken."""
+    return sign(
+        WorkReport(
+            order=order.id,
+            incident=order.incident,
+            run=order.run,
+            epoch=order.epoch,
+            rung=order.rung,
+            step=order.step,
+            attempt=order.attempt,
+            agent=by.machine,
+            outcome=result.outcome.value,
+            reason=f"{result.reason} ({way})" if way else result.reason,
+            detail=result.detail,
+            started_at=started,
+            ended_at=ended,
+        ),
+        by.key,
+    )

@@ -5,6 +5,8 @@ What lives here: the command. What must not: how a run is shown (follow.py).
 
 from __future__ import annotations
 
+import os
+import sys
 import uuid
 
 import click
@@ -20,8 +22,13 @@ from orchestrator.commands.text import console
 @click.option("--reason", default="by hand", show_default=True, help="Why; kept in the timeline.")
 @click.option("--no-wait", is_flag=True, help="Start the run and do not follow it.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done; nothing is sent.")
+@click.option(
+    "--direct", is_flag=True, help="From here over SSH: without broker, agents or coordinator."
+)
 @json_option
-def recover(scenario: str, reason: str, no_wait: bool, dry_run: bool, as_json: bool) -> None:
+def recover(
+    scenario: str, reason: str, no_wait: bool, dry_run: bool, direct: bool, as_json: bool
+) -> None:
     """Start a run of SCENARIO and follow it.
 
     Ctrl-C stops following; the run goes on. Ends with 0 when the services were seen healthy
@@ -36,6 +43,12 @@ def recover(scenario: str, reason: str, no_wait: bool, dry_run: bool, as_json: b
             click.echo("DRY RUN: nothing is sent; a run would do what follows\n")
         plan.show(found, as_json)
         return
+    if direct:
+        if no_wait:
+            raise click.UsageError("--direct does the work itself, so --no-wait has no sense")
+        # What carries orders out is not imported here; it takes this process's place.
+        words = [scenario, reason, "json" if as_json else "text"]
+        os.execv(sys.executable, [sys.executable, "-m", "workers.direct", *words])  # noqa: S606
     client = Client(home.settings())
     run = client.start(scenario, reason, str(uuid.uuid4()))
     out = console()

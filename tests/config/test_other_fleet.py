@@ -32,8 +32,8 @@ def test_a_fleet_of_two_machines(tmp_path: Path) -> None:
     assert found.fleet.services["web"].check.arguments["url"] == "http://10.0.0.1:80/"
     assert found.fleet.objectives.rto_maximum_s == 3600
     assert found.inventory.access == {
-        "desk": Access("admin", "/etc/keys/admin", 22),
-        "store": Access("root", "/etc/keys/root", 2222),
+        "desk": Access("admin", "/etc/keys/admin", 22, "/etc/keys/known_hosts"),
+        "store": Access("root", "/etc/keys/root", 2222, "/etc/keys/known_hosts"),
     }
     [rung] = found.plans["shop"].rungs
     [[branch]] = rung.waves

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +50,8 @@ def make_key(path: Path) -> str:
 
 
 @contextmanager
-def running_sshd(home: Path) -> Iterator[Sshd]:
+def running_sshd(home: Path, environment: Mapping[str, str] | None = None) -> Iterator[Sshd]:
+    """`environment` is what its sessions find."""
     program = shutil.which("sshd", path="/usr/sbin:/usr/bin")
     if program is None:
         pytest.skip("no sshd: the package openssh-server is not installed")
@@ -62,6 +63,11 @@ def running_sshd(home: Path) -> Iterator[Sshd]:
         f"ListenAddress 127.0.0.1:{port}\nHostKey {home}/host_key\nPidFile none\nUsePAM no\n"
         f"AuthorizedKeysFile {home}/authorized_keys\nStrictModes no\n"
         "PasswordAuthentication no\nPermitRootLogin prohibit-password\n"
+        + (
+            f"SetEnv {' '.join(f'{k}={v}' for k, v in environment.items())}\n"
+            if environment
+            else ""
+        )
     )
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)

@@ -1,0 +1,133 @@
+"""Carries a branch out without a broker: over SSH, from where the coordinator runs.
+
+What lives here: the Publisher port without Celery: the same signed orders one after another,
+each through the same executor with the machine's own journal, then the check. What must not:
+choosing this way (ways.py) and the sequence of an order (executor.py).
+
+Reports from here are signed with the coordinator's key, because the machine's own must not
+leave it; whoever holds the coordinator's can order anything anyway. Steps of the control
+machine, such as those at a hypervisor, are carried out right here with its agent's journal.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol
+
+from nacl.signing import SigningKey
+
+from orchestrator import door
+from orchestrator.core.events import Entry, Publish
+from orchestrator.core.incident import WORKING, Incident
+from orchestrator.fleetfile import Inventory
+from orchestrator.ports import Store
+from tasks.contract import AGENT_UNIT, Outcome, Progress, WorkOrder, WorkReport, sign
+from tasks.host import HostFault
+from tasks.operation import Result
+from workers.executor import Executor, Identity, report_on
+from workers.reached import FarMachine, OwnMachine, Reached
+
+log = logging.getLogger("autobot_dr.direct")
+
+BRANCHES = 16  #: carried out side by side
+
+
+class Told(Protocol):
+    """Who is told of what comes: a coordinator."""
+
+    store: Store
+
+    def report(self, report: WorkReport) -> None: ...
+
+    def progress(self, progress: Progress) -> None: ...
+
+    def check(self, run: str, rung: int, branch: int, seconds: float) -> None: ...
+
+
+class DirectCarrier:
+    """One per process. `coordinator` is set before anything is published."""
+
+    coordinator: Told
+
+    def __init__(self, inventory: Inventory, key: SigningKey, state: Path) -> None:
+        """`state` is where the control machine's agent keeps its journal if systemd cannot say."""
+        self.inventory, self.key, self.state = inventory, key, state
+        self._pool = ThreadPoolExecutor(BRANCHES, thread_name_prefix="direct")
+        self._lock = threading.Lock()
+        self._out: set[tuple[str, ...]] = set()
+
+    def publish(self, incident: Incident, effect: Publish) -> None:
+        """Goes on in a thread. What is on its way already is not begun a second time."""
+        orders = tuple(each.id for each in effect.orders)
+        with self._lock:
+            if orders and orders in self._out:
+                return
+            self._out.add(orders)
+        self._pool.submit(self._carry, incident, effect, orders)
+
+    def listening(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """What was not begun is not; it is found overdue by whoever carries on."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _carry(self, incident: Incident, effect: Publish, orders: tuple[str, ...]) -> None:
+        try:
+            with ExitStack() as connections:
+                reached: dict[str, Reached] = {}
+                for order in effect.orders:
+                    if not self._goes_on(incident):
+                        return
+                    if order.agent not in reached:
+                        reached[order.agent] = self._reach(order)
+                        connections.callback(reached[order.agent].close)
+                    report = self._carry_out(sign(order, self.key), reached[order.agent])
+                    self.coordinator.report(report)
+                    if not Outcome(report.outcome).succeeded:
+                        return
+            seconds = effect.check_seconds
+            self.coordinator.check(incident.run, effect.rung, effect.branch, seconds)
+        except Exception:
+            # Its steps become overdue, and a look from outside decides.
+            log.exception("a branch of run %s was not carried to its end", incident.run)
+        finally:
+            with self._lock:
+                self._out.discard(orders)
+
+    def _goes_on(self, incident: Incident) -> bool:
+        """Whether nobody has stopped the run meanwhile."""
+        stored = self.coordinator.store.load(incident.run)
+        return stored is not None and stored.incident.state in WORKING
+
+    def _reach(self, order: WorkOrder) -> Reached:
+        fleet = self.inventory.fleet
+        unit = str(fleet.machines[order.agent].settings.get("agent_unit", AGENT_UNIT))
+        if order.agent == fleet.control:
+            return OwnMachine(unit, self.state)
+
+        def say(text: str) -> None:
+            entry = Entry(time.time(), "way", f"{order.agent}: {text}")
+            self.coordinator.store.add_entry(order.run, entry)
+
+        return FarMachine(door.through(self.inventory, order.agent), unit, say)
+
+    def _carry_out(self, order: WorkOrder, machine: Reached) -> WorkReport:
+        by = Identity(order.agent, self.key, self.key.verify_key, self.state)
+        started = machine.host.now()
+        try:
+            book = machine.book(order)
+            executor = Executor(by, book, machine.host, self._tell, way=machine.way)
+            return executor.handle(order.to_wire(), sent_as=order.operation)
+        except HostFault as fault:
+            # Only from before it was begun: later ones are the executor's.
+            nothing = Result(Outcome.FAILED, f"not begun: {fault}")
+            return report_on(order, nothing, started, machine.host.now(), by, machine.way)
+
+    def _tell(self, progress: Progress) -> None:
+        self.coordinator.progress(progress)
