@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.coordinator import Coordinator
@@ -81,6 +81,8 @@ class Overseer:
         self.view: View | None = None
         #: Called when something went down, so that it is looked at now and not in a second.
         self.wake: Callable[[], None] = lambda: None
+        #: Which of these machines can be worked on without their agents.
+        self.reachable: Callable[[Collection[str]], Collection[str]] = lambda _: ()
 
     def take(self, name: str, reading: Reading) -> None:
         """One more reading of a watch. A name that is not watched any more is passed over."""
@@ -219,11 +221,6 @@ class Overseer:
         working = {m: i.run for i in incidents if i.state in WORKING for m in machines_of(i)}
         begun = self._begun(incidents)
         windows = tuple(self.coordinator.store.windows.current(now))
-        dead = tuple(
-            name
-            for name, each in picture.machines.items()
-            if each.condition in (Condition.OFF, Condition.CUT_OFF, Condition.SILENT)
-        )
         for incident in incidents:
             if incident.failure is None or not may_begin(incident):
                 continue
@@ -231,16 +228,27 @@ class Overseer:
             ruling = may_start(incident, self.rules, state, now)
             match ruling:
                 case Allowed():
-                    self._tell(incident.run, Begin(dead))
+                    self._tell(incident.run, Begin(self._dead(picture)))
                     working |= dict.fromkeys(machines_of(incident), incident.run)
                     begun.append((incident.failure.services[0], now))
                 case Ask(reason):
-                    self._tell(incident.run, Begin(dead, ask=reason))
+                    self._tell(incident.run, Begin(self._dead(picture), ask=reason))
                 case Wait(reason):
                     quiet = any(each.covers(incident.failure, now) for each in windows)
                     self._tell(incident.run, Held(reason, quiet=quiet))
                 case Forbidden(reason):
                     self._tell(incident.run, Held(reason, final=True))
+
+    def _dead(self, picture: Picture) -> tuple[str, ...]:
+        """The machines that a rung must not begin with: nobody there would carry it out."""
+        quiet = _silent(picture)
+        off = {n for n, each in picture.machines.items() if each.condition is Condition.OFF}
+        lost = off | (set(quiet) - set(self.reachable(quiet)))
+        return tuple(name for name in picture.machines if name in lost)
+
+    def dead_agents(self) -> tuple[str, ...]:
+        """Machines whose agents are known not to answer, and that are not known to be off."""
+        return _silent(self.view.picture) if self.view else ()
 
     def _begun(self, incidents: Sequence[Incident]) -> list[tuple[str, float]]:
         """Every recovery that counts against a budget, also of incidents that are closed."""
@@ -252,3 +260,11 @@ class Overseer:
             if each.failure is not None
             for at in each.begun
         ]
+
+
+def _silent(picture: Picture) -> tuple[str, ...]:
+    return tuple(
+        name
+        for name, each in picture.machines.items()
+        if each.condition in (Condition.CUT_OFF, Condition.SILENT)
+    )

@@ -125,6 +125,10 @@ class Publisher(Protocol):
         """Whether reports can come in now. Answers within seconds."""
         ...
 
+    def carries(self) -> bool:
+        """Whether orders get to machines now, by whatever way. Answers within seconds."""
+        ...
+
 
 class Caller(Protocol):
     """Turns what a decision asks of people into calls that are due."""

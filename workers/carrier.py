@@ -30,6 +30,7 @@ from tasks.contract import AGENT_UNIT, Outcome, Progress, WorkOrder, WorkReport,
 from tasks.host import HostFault
 from tasks.operation import Result
 from workers.executor import Executor, Identity, report_on
+from workers.inbox import patiently
 from workers.reached import FarMachine, OwnMachine, Reached
 
 log = logging.getLogger("autobot_dr.direct")
@@ -73,6 +74,9 @@ class DirectCarrier:
     def listening(self) -> bool:
         return True
 
+    def carries(self) -> bool:
+        return True
+
     def close(self) -> None:
         """What was not begun is not; it is found overdue by whoever carries on."""
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -88,11 +92,11 @@ class DirectCarrier:
                         reached[order.agent] = self._reach(order)
                         connections.callback(reached[order.agent].close)
                     report = self._carry_out(sign(order, self.key), reached[order.agent])
-                    self.coordinator.report(report)
+                    self._tell_of(report)
                     if not Outcome(report.outcome).succeeded:
                         return
-            seconds = effect.check_seconds
-            self.coordinator.check(incident.run, effect.rung, effect.branch, seconds)
+            seconds, told = effect.check_seconds, self.coordinator
+            patiently(lambda: told.check(incident.run, effect.rung, effect.branch, seconds))
         except Exception:
             # Its steps become overdue, and a look from outside decides.
             log.exception("a branch of run %s was not carried to its end", incident.run)
@@ -100,9 +104,12 @@ class DirectCarrier:
             with self._lock:
                 self._out.discard(orders)
 
+    def _tell_of(self, report: WorkReport) -> None:
+        patiently(lambda: self.coordinator.report(report))
+
     def _goes_on(self, incident: Incident) -> bool:
         """Whether nobody has stopped the run meanwhile."""
-        stored = self.coordinator.store.load(incident.run)
+        stored = patiently(lambda: self.coordinator.store.load(incident.run))
         return stored is not None and stored.incident.state in WORKING
 
     def _reach(self, order: WorkOrder) -> Reached:

@@ -35,9 +35,11 @@ from orchestrator.web.app import make_web
 from tasks import catalog
 from tasks.host import LocalHost
 from workers.broker import COORDINATOR_QUEUE, make_app, result_backend_for, take_back_patiently
+from workers.carrier import DirectCarrier
 from workers.inbox import Ticker, consume, register
 from workers.publisher import ChainPublisher
 from workers.watching import Watching
+from workers.ways import Ways
 
 T = TypeVar("T")
 
@@ -75,15 +77,23 @@ def _serve() -> int:
     store = open_store(settings.store_url.get_secret_value())
     url = settings.broker_url.get_secret_value()
     app = make_app(url, consumer=COORDINATOR_QUEUE, result_backend=result_backend_for(url))
-    publisher = ChainPublisher(app, keys.coordinator)
+    direct = DirectCarrier(configuration.inventory, keys.coordinator, settings.state / "agent")
+    chain = ChainPublisher(app, keys.coordinator)
+    publisher = Ways(chain, direct, configuration.inventory, store, time.time)
     lookout = Lookout(LocalHost(), catalog.probes())
     protected = Protected(
-        configuration.fleet, configuration.scenarios, configuration.plans, keys.agents
+        configuration.fleet,
+        configuration.scenarios,
+        configuration.plans,
+        keys.agents,
+        keys.coordinator.verify_key,
     )
     deliverer = make_deliverer(configuration, settings, store, time.time)
     coordinator = Coordinator(protected, store, publisher, lookout, time.time, caller=deliverer)
+    direct.coordinator = coordinator
     register(app, coordinator)
     watching = Watching(app, keys.coordinator, coordinator, configuration)
+    watching.overseer.reachable, publisher.silent = publisher.by_ssh, watching.overseer.dead_agents
 
     def ready() -> list[str]:
         return [] if publisher.listening() else ["the broker cannot be reached"]
@@ -99,6 +109,7 @@ def _serve() -> int:
     with ExitStack() as running:
         running.callback(store.close)
         running.callback(deliverer.close)
+        running.callback(direct.close)
         running.enter_context(_served(_web(settings, pages)))
         watching.start()
         running.callback(watching.stop)

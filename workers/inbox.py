@@ -33,26 +33,26 @@ def register(app: Celery, coordinator: Coordinator) -> None:
     @app.task(name="orchestrator.recover", shared=False, bind=True, throws=(UnknownScenario,))
     def recover(self: Any, scenario: str, reason: str = "by hand, by Celery") -> dict[str, str]:
         run = self.request.id
-        incident = _patiently(lambda: coordinator.recover(scenario, reason=reason, run=run))
+        incident = patiently(lambda: coordinator.recover(scenario, reason=reason, run=run))
         return {"run": incident.run, "incident": incident.id, "state": incident.state.value}
 
     # Nobody watches reports in Flower; telling of each three times costs as much as taking it.
     @app.task(name="orchestrator.report", ignore_result=True, shared=False, send_events=False)
     def report(report: Mapping[str, Json]) -> None:
         if message := _read(WorkReport, report):
-            _patiently(lambda: coordinator.report(message))
+            patiently(lambda: coordinator.report(message))
 
     @app.task(name="orchestrator.progress", ignore_result=True, shared=False, send_events=False)
     def progress(progress: Mapping[str, Json]) -> None:
         if message := _read(Progress, progress):
-            _patiently(lambda: coordinator.progress(message))
+            patiently(lambda: coordinator.progress(message))
 
     @app.task(name="orchestrator.status_check", ignore_result=True, shared=False)
     def status_check(run: str, rung: int, branch: int, seconds: float) -> None:
-        _patiently(lambda: coordinator.check(run, rung, branch, seconds))
+        patiently(lambda: coordinator.check(run, rung, branch, seconds))
 
 
-def _patiently(take: Callable[[], T]) -> T:
+def patiently(take: Callable[[], T]) -> T:
     """A message waits here while the store is away; unacknowledged, it outlives this process."""
     while True:
         try:

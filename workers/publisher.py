@@ -46,6 +46,9 @@ class ChainPublisher:
             return False
         return True
 
+    def carries(self) -> bool:
+        return self.listening()
+
     def _order(self, order: WorkOrder) -> Signature:
         arguments = ", ".join(f"{name}={value!r}" for name, value in order.arguments.items())
         return self.app.signature(

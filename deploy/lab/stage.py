@@ -23,7 +23,7 @@ import yaml
 
 from deploy.lab import LabFault
 from deploy.lab.lab import Lab
-from deploy.lab.machines import NETWORK
+from deploy.lab.machines import AGENT, NETWORK
 from deploy.lab.process import DOOR_PORT
 from orchestrator.config import load
 from orchestrator.core.graph import Graph, machine_graph
@@ -79,9 +79,11 @@ def fitted(lab: Lab) -> dict[str, Any]:
     text = (SHIPPED / "fleet.yaml").read_text().replace(NETWORK, network)
     fleet: dict[str, Any] = yaml.safe_load(text)
     fleet["hypervisors"] = {"lab": {"driver": lab.driver, "at": str(lab.home)}}
-    for machine in fleet["machines"].values():
+    for name, machine in fleet["machines"].items():
         if "hypervisor" in machine:
             machine["hypervisor"] = "lab"
+        if name in lab.machines:
+            machine.setdefault("settings", {})["agent_unit"] = AGENT
     # What is broken on purpose wakes nobody.
     fleet["contacts"] = "nobody"
     fleet["ssh"] = {"user": "autobot", "key": str(lab.ssh_key)}

@@ -51,7 +51,8 @@ def start_run(
         raise Problem(
             503,
             "broker-away",
-            "the broker cannot be reached, so nothing was started; see to it and try again",
+            "the broker cannot be reached, so nothing was started; see to it and try again, "
+            "or use `autobot-dr recover --direct`",
         )
     run = str(uuid.uuid4())
     # A key belongs to its caller: nobody can meet another's by chance or find it out.

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from celery.contrib.testing.worker import start_worker
+
 from orchestrator.catalog import TaskCatalog
 from orchestrator.coordinator import Coordinator, Protected
 from orchestrator.core.compiling import compile_plan
@@ -33,8 +35,12 @@ from tasks import catalog
 from tasks.contract import new_keys, private_key, public_key
 from tasks.host import LocalHost
 from tests.contracts.sshd import Sshd, running_sshd
+from tests.integration import rig
+from workers.broker import COORDINATOR_QUEUE, make_app
 from workers.carrier import DirectCarrier
-from workers.inbox import Ticker
+from workers.inbox import Ticker, register
+from workers.publisher import ChainPublisher
+from workers.ways import Ways
 
 BIN = Path(__file__).parent / "bin"
 CONTROL = "control"
@@ -50,6 +56,7 @@ class FarMachines:
         self.fleet = self._fleet()
         self.inventory = self._inventory()
         self.store = MemoryStore()
+        self.silent: tuple[str, ...] = ()
 
     def units(self, machine: str) -> Path:
         return self.directory / machine / "units"
@@ -120,6 +127,36 @@ class FarMachines:
         ticker.start()
         self.stack.callback(ticker.stop)
         return made
+
+    def through_a_broker(self, plan: Plan, url: str, *, patience: float) -> Coordinator:
+        """One with both ways. Whose agent is dead stands in `silent`."""
+        app = make_app(url, consumer=COORDINATOR_QUEUE)
+        chain = ChainPublisher(app, private_key(self.keys["coordinator"][0]))
+        carrier = self.carrier()
+        ways = Ways(
+            chain,
+            carrier,
+            self.inventory,
+            self.store,
+            time.time,
+            silent=lambda: self.silent,
+            patience=patience,
+        )
+        lookout = Lookout(LocalHost(), catalog.probes())
+        made = Coordinator(self.protected(plan), self.store, ways, lookout, time.time)
+        carrier.coordinator = made
+        register(app, made)
+        worker = start_worker(app, pool="threads", concurrency=4, perform_ping_check=False)
+        self.stack.enter_context(worker)
+        ticker = Ticker(made.tick)
+        ticker.start()
+        self.stack.callback(ticker.stop)
+        return made
+
+    def start_agent(self, machine: str, url: str) -> rig.Process:
+        environment = self.agent_environment(machine, url)
+        log = self.directory / machine / "log"
+        return self.stack.enter_context(rig.running(rig.agent_argv(), log, environment))
 
     def effects(self, machine: str) -> list[str]:
         found = self.units(machine) / "effects"

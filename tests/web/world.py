@@ -65,6 +65,9 @@ class KeepingPublisher:
             raise PublishFailed("the broker did not take the chain: connection refused")
         self.published.append((incident.run, effect))
 
+    def carries(self) -> bool:
+        return self.listening()
+
     def listening(self) -> bool:
         return not self.away
 

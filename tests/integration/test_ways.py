@@ -1,0 +1,66 @@
+"""Which way a branch goes, with a real broker, real agents and a real sshd for each machine."""
+
+from __future__ import annotations
+
+from orchestrator.core.incident import State
+from tasks.contract import Outcome
+from tests.integration import rig
+from tests.integration.far import FarMachines
+from tests.integration.test_direct import STEPS, ended, far
+
+__all__ = ["far"]
+
+
+def ways(far: FarMachines, run: str) -> list[str]:
+    return [e.text for e in far.store.timeline(run) if e.kind == "way" and "over SSH" in e.text]
+
+
+def test_a_dead_agent_is_passed_by_and_refuses_its_old_order_when_it_is_back(
+    far: FarMachines, broker: rig.Broker
+) -> None:
+    coordinator = far.through_a_broker(far.plan(STEPS), broker.url, patience=60)
+    old = coordinator.recover("test", reason="nobody takes it").run
+    coordinator.cancel(old, "a test")
+    far.silent = ("one",)
+    run = coordinator.recover("test", reason="a test").run
+    incident = ended(far, run)
+    assert incident.state is State.RESOLVED, incident.reason
+    (way,) = ways(far, run)
+    assert way.endswith("the agent of one does not answer, its SSH server does")
+    far.start_agent("one", broker.url)
+    rig.wait_for("its word on the old order", lambda: far.store.reports(old) != [])
+    (refused,) = far.store.reports(old)
+    assert (refused.outcome, refused.reason.split(":")[0]) == (Outcome.REFUSED, "stale")
+    assert far.effects("one") == ["restart one.service"]
+
+
+def test_a_living_agent_is_not_passed_by(far: FarMachines, broker: rig.Broker) -> None:
+    coordinator = far.through_a_broker(far.plan(STEPS), broker.url, patience=60)
+    for machine in ("one", "two"):
+        far.start_agent(machine, broker.url)
+    run = coordinator.recover("test", reason="a test").run
+    incident = ended(far, run)
+    assert incident.state is State.RESOLVED, incident.reason
+    assert ways(far, run) == []
+    assert not any("SSH" in each.reason for each in incident.steps)
+
+
+def test_without_the_broker_a_run_goes_over_ssh_and_nothing_is_repeated_when_it_is_back(
+    far: FarMachines, broker: rig.Broker
+) -> None:
+    coordinator = far.through_a_broker(far.plan(STEPS), broker.url, patience=2)
+    broker.kill()
+    run = coordinator.recover("test", reason="a test").run
+    incident = ended(far, run)
+    assert incident.state is State.RESOLVED, incident.reason
+    assert "the broker is away since" in ways(far, run)[0]
+    broker.start()
+    for machine in ("one", "two"):
+        far.start_agent(machine, broker.url)
+    rig.wait_for("the broker", coordinator.publisher.listening)
+    # By the broker again, in the order of the steps: what was waiting would have come first.
+    again = ended(far, coordinator.recover("test", reason="once more").run)
+    assert again.state is State.RESOLVED, again.reason
+    assert ways(far, again.run) == []
+    assert far.effects("one") == ["restart one.service"] * 2
+    assert far.effects("two") == ["restart two.service"] * 2

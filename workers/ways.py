@@ -1,0 +1,90 @@
+"""Which way a branch goes: as a chain through the broker, or over SSH from here.
+
+What lives here: the Publisher port over both ways, and the rule that chooses. What must not:
+how either way works. The broker's is the way, since it goes on without the coordinator; SSH is
+for a branch that begins at a machine whose agent is known to be dead while its SSH server
+answers, and for all branches once the broker has been away for a while. Choosing wrongly costs
+time and nothing else: an order takes effect once, by whichever way it comes first.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+
+from orchestrator import door
+from orchestrator.core.events import Entry, Publish
+from orchestrator.core.incident import Incident
+from orchestrator.fleetfile import Inventory
+from orchestrator.ports import Clock, Publisher, PublishFailed, Store
+
+log = logging.getLogger("autobot_dr.coordinator")
+
+BROKER_PATIENCE = 10.0  #: seconds without the broker before orders go without it
+
+
+class Ways:
+    """One per coordinator. `silent` says which machines' agents are known to be dead now."""
+
+    def __init__(
+        self,
+        chain: Publisher,
+        direct: Publisher,
+        inventory: Inventory,
+        store: Store,
+        now: Clock,
+        *,
+        silent: Callable[[], Collection[str]] = lambda: (),
+        patience: float = BROKER_PATIENCE,
+    ) -> None:
+        self.chain, self.direct, self.inventory, self.store = chain, direct, inventory, store
+        self.now, self.silent = now, silent
+        self._patience = patience
+        self._away_since: float | None = None
+
+    def publish(self, incident: Incident, effect: Publish) -> None:
+        why = self._why_direct(effect)
+        if not why:
+            try:
+                self.chain.publish(incident, effect)
+            except PublishFailed:
+                self._heard(False)
+                if not (why := self._broker_away()):
+                    raise
+        if why:
+            if effect.orders:
+                name = incident.plan.branch(effect.rung, effect.branch).name
+                text = f"{name} goes over SSH, from the coordinator: {why}"
+                log.warning("%s: %s", incident.run, text)
+                self.store.add_entry(incident.run, Entry(self.now(), "way", text))
+            self.direct.publish(incident, effect)
+
+    def listening(self) -> bool:
+        return self._heard(self.chain.listening())
+
+    def carries(self) -> bool:
+        return self._away_since is None or bool(self._broker_away())
+
+    def by_ssh(self, machines: Collection[str]) -> frozenset[str]:
+        """Those of them that can be worked on although their agents are dead."""
+        return door.answering(self.inventory, machines)
+
+    def _why_direct(self, effect: Publish) -> str:
+        if away := self._broker_away():
+            return away
+        first = effect.orders[0].agent if effect.orders else ""
+        if first in self.silent() and first in self.by_ssh((first,)):
+            return f"the agent of {first} does not answer, its SSH server does"
+        return ""
+
+    def _broker_away(self) -> str:
+        if self._away_since is None or self.now() - self._away_since < self._patience:
+            return ""
+        return f"the broker is away since {self.now() - self._away_since:.0f} s"
+
+    def _heard(self, listening: bool) -> bool:
+        if listening:
+            self._away_since = None
+        elif self._away_since is None:
+            self._away_since = self.now()
+        return listening
