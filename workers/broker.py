@@ -13,6 +13,7 @@ from typing import Any
 
 from celery import Celery
 from kombu import Exchange, Queue
+from kombu.exceptions import OperationalError
 
 COORDINATOR_QUEUE = "orchestrator"
 
@@ -98,7 +99,11 @@ def take_back_patiently(app: Celery, away: Callable[[Exception], None]) -> int:
     while True:
         try:
             return take_back(app)
-        except app.connection_for_read().recoverable_connection_errors as error:
+        # Kombu's own name for it is not among those of the transport.
+        except (
+            OperationalError,
+            *app.connection_for_read().recoverable_connection_errors,
+        ) as error:
             away(error)
             time.sleep(1)
 

@@ -56,7 +56,7 @@ class DirectCarrier:
     coordinator: Told
 
     def __init__(self, inventory: Inventory, key: SigningKey, state: Path) -> None:
-        """`state` is where the control machine's agent keeps its journal if systemd cannot say."""
+        """`state` is where the control machine's agent keeps its journal, if `up` started it."""
         self.inventory, self.key, self.state = inventory, key, state
         self._pool = ThreadPoolExecutor(BRANCHES, thread_name_prefix="direct")
         self._lock = threading.Lock()

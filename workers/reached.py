@@ -78,16 +78,20 @@ class OwnMachine:
     host: Host
 
     def __init__(self, unit: str, state: Path) -> None:
-        """`state` is where that agent keeps its journal if systemd cannot say."""
+        """`state` is where the agent of `autobot-dr up` keeps its journal."""
         self.host, self._unit, self._state = LocalHost(), unit, state
 
     def book(self, _order: WorkOrder) -> Book:
-        try:
-            state = Path(find_place(self.host, self._unit, str(self._state)).state)
-        except HostFault:
-            state = self._state
+        state = self._state if (self._state / JOURNAL).exists() else self._found()
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         return Journal(state / JOURNAL)
+
+    def _found(self) -> Path:
+        """An agent that is a unit of its own may keep it elsewhere."""
+        try:
+            return Path(find_place(self.host, self._unit, str(self._state)).state)
+        except HostFault:
+            return self._state
 
     def close(self) -> None:
         """Nothing is held."""
