@@ -73,6 +73,10 @@ class Store(Protocol):
 
     def open(self, incident: Incident) -> Stored: ...
 
+    def epoch_at_least(self, epoch: int) -> None:
+        """The next run's is higher than this one, which some machine is known to have obeyed."""
+        ...
+
     def load(self, run: str) -> Stored | None: ...
 
     def run_of_incident(self, incident: str) -> str | None:

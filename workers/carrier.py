@@ -14,8 +14,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Protocol
 
@@ -31,7 +32,7 @@ from tasks.host import HostFault
 from tasks.operation import Result
 from workers.executor import Executor, Identity, report_on
 from workers.inbox import patiently
-from workers.reached import FarMachine, OwnMachine, Reached
+from workers.reached import FarMachine, OwnMachine, Reached, Say
 
 log = logging.getLogger("autobot_dr.direct")
 
@@ -77,6 +78,18 @@ class DirectCarrier:
     def carries(self) -> bool:
         return True
 
+    def top_epoch(self, agents: Collection[str]) -> int:
+        """The highest epoch that was obeyed by any of them; one that cannot be asked says none."""
+        return max(self._pool.map(self._epoch_of, agents), default=0)
+
+    def _epoch_of(self, agent: str) -> int:
+        try:
+            with closing(self._machine(agent, lambda _: None)) as machine:
+                return machine.top_epoch()
+        except HostFault as fault:
+            log.warning("%s: its highest epoch is not known: %s", agent, fault)
+            return 0
+
     def close(self) -> None:
         """What was not begun is not; it is found overdue by whoever carries on."""
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -113,16 +126,18 @@ class DirectCarrier:
         return stored is not None and stored.incident.state in WORKING
 
     def _reach(self, order: WorkOrder) -> Reached:
-        fleet = self.inventory.fleet
-        unit = str(fleet.machines[order.agent].settings.get("agent_unit", AGENT_UNIT))
-        if order.agent == fleet.control:
-            return OwnMachine(unit, self.state)
-
         def say(text: str) -> None:
             entry = Entry(time.time(), "way", f"{order.agent}: {text}")
             self.coordinator.store.add_entry(order.run, entry)
 
-        return FarMachine(door.through(self.inventory, order.agent), unit, say)
+        return self._machine(order.agent, say)
+
+    def _machine(self, agent: str, say: Say) -> Reached:
+        fleet = self.inventory.fleet
+        unit = str(fleet.machines[agent].settings.get("agent_unit", AGENT_UNIT))
+        if agent == fleet.control:
+            return OwnMachine(unit, self.state)
+        return FarMachine(door.through(self.inventory, agent), unit, say)
 
     def _carry_out(self, order: WorkOrder, machine: Reached) -> WorkReport:
         by = Identity(order.agent, self.key, self.key.verify_key, self.state)

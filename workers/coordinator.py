@@ -30,6 +30,7 @@ from orchestrator.ports import StoreUnavailable
 from orchestrator.settings import Settings, read_settings
 from orchestrator.setup import load_keys
 from orchestrator.store import StoreRefused, open_store
+from orchestrator.takingin import take_in
 from orchestrator.web.access import read_tokens
 from orchestrator.web.app import make_web
 from tasks import catalog
@@ -75,6 +76,7 @@ def _serve() -> int:
     tokens = _sound(read_tokens(settings.tokens))
     settings.state.mkdir(parents=True, exist_ok=True)
     store = open_store(settings.store_url.get_secret_value())
+    take_in(store, settings.state, time.time())
     url = settings.broker_url.get_secret_value()
     app = make_app(url, consumer=COORDINATOR_QUEUE, result_backend=result_backend_for(url))
     direct = DirectCarrier(configuration.inventory, keys.coordinator, settings.state / "agent")

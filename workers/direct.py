@@ -30,6 +30,7 @@ from orchestrator.ports import Store, StoreUnavailable
 from orchestrator.settings import Settings, read_settings
 from orchestrator.setup import Keys, load_keys
 from orchestrator.store import StoreRefused, open_store
+from orchestrator.takingin import agents_of, direct_store, in_use
 from orchestrator.web import shapes
 from tasks import catalog
 from tasks.host import LocalHost
@@ -65,10 +66,17 @@ def _run(scenario: str, reason: str, *, as_json: bool) -> None:
     configuration = _sound(load(settings.fleet, settings.runbooks))
     keys = _sound(load_keys(settings.keys, configuration.fleet.machines))
     with ExitStack() as running:
-        store = _store(settings)
+        store, own = _store(settings)
         running.callback(store.close)
+        if own:
+            running.enter_context(in_use(settings.state))
         run = str(uuid.uuid4())
-        coordinator = _coordinator(configuration, settings, keys, store, run, running)
+        carrier = DirectCarrier(configuration.inventory, keys.coordinator, settings.state / "agent")
+        running.callback(carrier.close)
+        if own and (plan := configuration.plans.get(scenario)):
+            # What the store would have known, the machines know.
+            store.epoch_at_least(carrier.top_epoch(agents_of(plan)))
+        coordinator = _coordinator(configuration, settings, keys, store, run, carrier, running)
         try:
             coordinator.recover(scenario, reason=f"{reason}; directly, over SSH", run=run)
         except UnknownScenario as unknown:
@@ -87,10 +95,18 @@ def _run(scenario: str, reason: str, *, as_json: bool) -> None:
         follow.end(found)
 
 
-def _store(settings: Settings) -> Store:
+def _store(settings: Settings) -> tuple[Store, bool]:
+    """The store, or one of our own in its place until a coordinator takes it in."""
     settings.state.mkdir(parents=True, exist_ok=True)
     try:
-        return open_store(settings.store_url.get_secret_value())
+        return open_store(settings.store_url.get_secret_value()), False
+    except StoreUnavailable as away:
+        place = direct_store(settings.state)
+        tell(f"{away}; the run is kept in {place} until a coordinator takes it in")
+    except StoreRefused as refused:
+        raise Stop(Exit.FAULT, refused) from refused
+    try:
+        return open_store(f"sqlite:///{place}"), True
     except (StoreUnavailable, StoreRefused) as away:
         raise Stop(Exit.UNREACHABLE, away) from away
 
@@ -101,10 +117,9 @@ def _coordinator(
     keys: Keys,
     store: Store,
     run: str,
+    carrier: DirectCarrier,
     running: ExitStack,
 ) -> Coordinator:
-    carrier = DirectCarrier(configuration.inventory, keys.coordinator, settings.state / "agent")
-    running.callback(carrier.close)
     deliverer = None
     if not calling_faults(configuration, settings):
         deliverer = make_deliverer(configuration, settings, store, time.time)

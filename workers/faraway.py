@@ -97,6 +97,9 @@ class FarRows:
     def highest_epoch(self, machine: str) -> int:
         return int(self._ask("highest_epoch", machine))
 
+    def top_epoch(self) -> int:
+        return int(self._ask("top_epoch"))
+
     def begin(self, *row: Any) -> None:
         self._ask("begin", *row)
 

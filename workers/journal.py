@@ -37,6 +37,8 @@ class Rows(Protocol):
 
     def highest_epoch(self, machine: str) -> int: ...
 
+    def top_epoch(self) -> int: ...
+
     def begin(self, order: str, now: float, before: str, machine: str, epoch: int) -> None: ...
 
     def finish(self, order: str, began: float, report: str, machine: str, epoch: int) -> None: ...
@@ -62,6 +64,11 @@ class Book:
 
     def highest_epoch(self, machine: str) -> int:
         return self._rows.highest_epoch(machine)
+
+    def top_epoch(self) -> int:
+        """The highest that any machine has obeyed by this journal."""
+        with self._rows.alone("epochs"):
+            return self._rows.top_epoch()
 
     def begin(self, order: WorkOrder, before: Mapping[str, Json], now: float) -> None:
         """Write down that the order is about to take effect. Raises if it was begun before."""

@@ -23,6 +23,8 @@ from typing import Any
 JOURNAL = "journal.db"  #: in the agent's state folder; its locks lie beside it
 PAUSE_SECONDS = 0.1  #: between two tries to get a lock that may be waited for only so long
 
+CALLS = ("recall", "highest_epoch", "top_epoch", "begin", "finish")
+
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS orders (
     id TEXT PRIMARY KEY, begun_at REAL NOT NULL, before TEXT, report TEXT, sent INTEGER NOT NULL
@@ -54,6 +56,10 @@ class Ledger:
     def highest_epoch(self, machine: str) -> int:
         found = self.db.execute("SELECT epoch FROM epochs WHERE machine = ?", (machine,)).fetchone()
         return int(found[0]) if found else 0
+
+    def top_epoch(self) -> int:
+        """The highest that any machine has obeyed by this journal."""
+        return int(self.db.execute("SELECT coalesce(max(epoch), 0) FROM epochs").fetchone()[0])
 
     def begin(self, order: str, now: float, before: str, machine: str, epoch: int) -> None:
         """Raises if it was begun before."""
@@ -125,7 +131,7 @@ def serve(folder: str, target: str, seconds: float) -> None:
             _say(said=None)
             for line in sys.stdin:
                 name, arguments = json.loads(line)
-                if name not in ("recall", "highest_epoch", "begin", "finish"):
+                if name not in CALLS:
                     raise ValueError(f"there is no call {name!r}")
                 _say(said=getattr(ledger, name)(*arguments))
     except (OSError, sqlite3.Error, Occupied) as fault:

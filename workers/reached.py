@@ -21,6 +21,7 @@ from workers.journal import Book, Journal
 from workers.ledger import JOURNAL
 
 OVER_SSH, RIGHT_HERE = "over SSH", "by the coordinator, without the agent"
+EPOCH_SECONDS = 5.0  #: for reading a machine's highest epoch
 LEFT_ALONE = ("active", "activating", "reloading")
 
 Say = Callable[[str], None]
@@ -39,10 +40,16 @@ class FarMachine:
     def book(self, order: WorkOrder) -> Book:
         if self._place is None:
             self._started = self._start_agent()
-            self._place = find_place(self.host, self._unit)
         # Somebody else's work on the same service may end while this order is not late yet.
         patience = max(order.not_after - self.host.now(), 0.0)
-        seconds = order.seconds + RECONSIDER_SECONDS
+        return self._open(order.seconds + RECONSIDER_SECONDS, patience)
+
+    def top_epoch(self) -> int:
+        return self._open(EPOCH_SECONDS, EPOCH_SECONDS).top_epoch()
+
+    def _open(self, seconds: float, patience: float) -> Book:
+        if self._place is None:
+            self._place = find_place(self.host, self._unit)
         return Book(FarRows(self.host, self._place, seconds=seconds, patience=patience))
 
     def close(self) -> None:
@@ -82,6 +89,12 @@ class OwnMachine:
         self.host, self._unit, self._state = LocalHost(), unit, state
 
     def book(self, _order: WorkOrder) -> Book:
+        return self._journal()
+
+    def top_epoch(self) -> int:
+        return self._journal().top_epoch()
+
+    def _journal(self) -> Journal:
         state = self._state if (self._state / JOURNAL).exists() else self._found()
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         return Journal(state / JOURNAL)

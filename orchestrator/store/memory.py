@@ -52,6 +52,10 @@ class MemoryStore:
             self._runs[incident.run] = stored
             return stored
 
+    def epoch_at_least(self, epoch: int) -> None:
+        with self._lock:
+            self._epoch = max(self._epoch, epoch)
+
     def load(self, run: str) -> Stored | None:
         with self._lock:
             return self._runs.get(run)

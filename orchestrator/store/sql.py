@@ -82,6 +82,10 @@ class SqlStore:
             save_steps(connection, opened)
         return Stored(opened, 1)
 
+    def epoch_at_least(self, epoch: int) -> None:
+        with transaction(self._writes) as connection:
+            connection.execute(sa.update(EPOCH).where(EPOCH.c.value < epoch).values(value=epoch))
+
     def load(self, run: str) -> Stored | None:
         with transaction(self._reads) as connection:
             return _load(connection, run)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from orchestrator.config import Configuration, load
 from orchestrator.core.fleet import Check
 from orchestrator.core.plan import Fault
-from orchestrator.fleetfile import Access
+from orchestrator.sshfile import Access
 from tests.config.small import FLEET, RUNBOOK, sentences, written
 
 

@@ -43,6 +43,12 @@ def test_a_second_run_of_one_incident_is_refused(store: Store) -> None:
     assert store.load("b") is None
 
 
+def test_an_epoch_that_a_machine_obeyed_is_left_behind(store: Store) -> None:
+    store.epoch_at_least(41)
+    store.epoch_at_least(7)
+    assert store.open(new_incident("a")).incident.epoch == 42
+
+
 def test_an_incident_leads_to_its_run(store: Store) -> None:
     for name in ("a", "b", NASTY):
         store.open(new_incident(name))

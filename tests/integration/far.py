@@ -29,6 +29,7 @@ from orchestrator.core.plan import Plan
 from orchestrator.core.policy import Rules
 from orchestrator.fleetfile import Inventory
 from orchestrator.lookout import Lookout
+from orchestrator.ports import Store
 from orchestrator.sshfile import Access
 from orchestrator.store import MemoryStore
 from tasks import catalog
@@ -55,7 +56,7 @@ class FarMachines:
         self.doors = {name: self._door(name) for name in ("one", "two")}
         self.fleet = self._fleet()
         self.inventory = self._inventory()
-        self.store = MemoryStore()
+        self.store: Store = MemoryStore()
         self.silent: tuple[str, ...] = ()
 
     def units(self, machine: str) -> Path:

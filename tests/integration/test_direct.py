@@ -12,6 +12,8 @@ import pytest
 from orchestrator.core.fleet import StepTemplate
 from orchestrator.core.incident import ENDED, Incident, State
 from orchestrator.core.steps import orders_for
+from orchestrator.store import open_store
+from orchestrator.takingin import agents_of, direct_store, in_use, take_in
 from tasks.contract import AGENT_UNIT, Outcome, WorkOrder, private_key, public_key, sign
 from tasks.host import LocalHost
 from tests.integration.far import FarMachines
@@ -141,6 +143,28 @@ def test_work_that_the_agent_is_in_the_middle_of_is_waited_for(far: FarMachines)
         assert far.effects("one") == []
     assert ended(far, run).state is State.RESOLVED
     assert far.effects("one") == ["restart one.service"]
+
+
+def test_a_run_without_the_store_is_taken_in_when_that_is_back(
+    far: FarMachines, tmp_path: Path
+) -> None:
+    journal(far, "one").begin(an_order(epoch=41), {}, 0.0)
+    back, plan = open_store(f"sqlite:///{tmp_path}/store.db"), far.plan(STEPS)
+    far.store = apart = open_store(f"sqlite:///{direct_store(tmp_path)}")
+    apart.epoch_at_least(far.carrier().top_epoch(agents_of(plan)))
+    with in_use(tmp_path):
+        run = far.coordinator(plan).recover("test", reason="a test").run
+        incident = ended(far, run)
+        assert (incident.state, incident.epoch) == (State.RESOLVED, 42)
+        assert take_in(back, tmp_path, 1.0) == 0
+    far.stack.callback(back.close)
+    assert (take_in(back, tmp_path, 2.0), take_in(back, tmp_path, 3.0)) == (1, 0)
+    stored = back.load(run)
+    assert stored is not None
+    assert stored.incident == replace(incident, epoch=stored.incident.epoch)
+    assert stored.incident.epoch > 42
+    assert len(back.reports(run)) == 2
+    assert back.timeline(run)[-1].text == "taken in, carried out with epoch 42"
 
 
 def test_a_machine_that_lets_nobody_in_fails_the_step_with_the_reason(far: FarMachines) -> None:

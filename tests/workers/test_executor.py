@@ -184,7 +184,7 @@ def test_a_report_waits_in_the_journal_until_it_was_sent(tmp_path: Path) -> None
     executor = agent(tmp_path, CountingHost())
     report = executor.handle(order().to_wire(), sent_as="service.restart")
     assert Journal(tmp_path / "journal.db").unsent() == [report]
-    executor.journal.sent(report.order)
+    Journal(tmp_path / "journal.db").sent(report.order)
     assert Journal(tmp_path / "journal.db").unsent() == []
 
 
