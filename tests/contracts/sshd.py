@@ -25,7 +25,12 @@ class Sshd:
     port: int
 
     def connect(
-        self, *, known_hosts: str = "known_hosts", key: str = "key", jump: bool = False
+        self,
+        *,
+        known_hosts: str = "known_hosts",
+        key: str = "key",
+        jump: bool = False,
+        sudo: bool = False,
     ) -> SshHost:
         between = Login("127.0.0.1", getpass.getuser(), str(self.home / key), self.port)
         return SshHost(
@@ -35,6 +40,7 @@ class Sshd:
             key_file=str(self.home / key),
             known_hosts=str(self.home / known_hosts),
             jump=between if jump else None,
+            sudo=sudo,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -93,3 +94,15 @@ def test_a_command_is_asked_line_by_line_until_it_ends(sshd: Sshd) -> None:
         with pytest.raises(HostFault, match="ended: no"):
             talk.hear(seconds=5)
     host.close()
+
+
+def test_a_sudo_that_asks_for_a_password_is_said_so(tmp_path: Path) -> None:
+    """What it says in C locale, said by a stand-in: the real one's rules are the system's."""
+    sudo = tmp_path / "sudo"
+    sudo.write_text("#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n")
+    sudo.chmod(0o755)
+    with running_sshd(tmp_path, {"PATH": f"{tmp_path}:/usr/bin:/bin"}) as server:
+        host = server.connect(sudo=True)
+        with pytest.raises(HostFault, match=r"sudo asks for a password; give this user NOPASSWD"):
+            host.run(("true",), seconds=5)
+        host.close()
