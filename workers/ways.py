@@ -54,7 +54,7 @@ class Ways:
         if why:
             if effect.orders:
                 name = incident.plan.branch(effect.rung, effect.branch).name
-                text = f"{name} goes over SSH, from the coordinator: {why}"
+                text = f"{name} is carried out by the coordinator, over SSH: {why}"
                 log.warning("%s: %s", incident.run, text)
                 self.store.add_entry(incident.run, Entry(self.now(), "way", text))
             self.direct.publish(incident, effect)
@@ -66,15 +66,18 @@ class Ways:
         return self._away_since is None or bool(self._broker_away())
 
     def by_ssh(self, machines: Collection[str]) -> frozenset[str]:
-        """Those of them that can be worked on although their agents are dead."""
-        return door.answering(self.inventory, machines)
+        """Those of them that can be worked on although their agents are dead: our own always."""
+        own = {self.inventory.fleet.control} & set(machines)
+        return door.answering(self.inventory, set(machines) - own) | own
 
     def _why_direct(self, effect: Publish) -> str:
         if away := self._broker_away():
             return away
         first = effect.orders[0].agent if effect.orders else ""
         if first in self.silent() and first in self.by_ssh((first,)):
-            return f"the agent of {first} does not answer, its SSH server does"
+            own = first == self.inventory.fleet.control
+            there = "and the coordinator is there" if own else "its SSH server does"
+            return f"the agent of {first} does not answer, {there}"
         return ""
 
     def _broker_away(self) -> str:

@@ -85,7 +85,7 @@ def test_a_dead_agent_is_passed_by_and_comes_back(theatre: Theatre) -> None:
         theatre.lab.inside(MACHINE, ["systemctl", "stop", "redis-stack-server"])
         run = recovered(theatre)
         run = theatre.ask("run", "show", run["id"])
-        assert any("goes over SSH" in each for each in said(run)), said(run)
+        assert any("by the coordinator, over SSH" in each for each in said(run)), said(run)
         assert {each["rung"] for each in run["steps"]} == {0}
         print(f"ssh_first_effect_s, its agent dead: {first_effect(run):.2f}")
         wait_for("the agent", lambda: condition(theatre) == "up", seconds=60, pause=0.5)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from orchestrator.core.fleet import StepTemplate
 from orchestrator.core.incident import State
 from tasks.contract import Outcome
 from tests.integration import rig
-from tests.integration.far import FarMachines
+from tests.integration.far import CONTROL, FarMachines
 from tests.integration.test_direct import STEPS, ended, far
 
 __all__ = ["far"]
 
 
 def ways(far: FarMachines, run: str) -> list[str]:
-    return [e.text for e in far.store.timeline(run) if e.kind == "way" and "over SSH" in e.text]
+    return [
+        e.text
+        for e in far.store.timeline(run)
+        if e.kind == "way" and "by the coordinator" in e.text
+    ]
 
 
 def test_a_dead_agent_is_passed_by_and_refuses_its_old_order_when_it_is_back(
@@ -32,6 +37,20 @@ def test_a_dead_agent_is_passed_by_and_refuses_its_old_order_when_it_is_back(
     (refused,) = far.store.reports(old)
     assert (refused.outcome, refused.reason.split(":")[0]) == (Outcome.REFUSED, "stale")
     assert far.effects("one") == ["restart one.service"]
+
+
+def test_what_a_dead_agent_of_our_own_machine_should_do_is_done_here(
+    far: FarMachines, broker: rig.Broker
+) -> None:
+    reachable = StepTemplate("machine.reachable", "one", {"ssh_port": far.doors["one"].port})
+    coordinator = far.through_a_broker(far.plan([reachable]), broker.url, patience=60)
+    far.silent = (CONTROL,)
+    run = coordinator.recover("test", reason="a test").run
+    incident = ended(far, run)
+    assert incident.state is State.RESOLVED, incident.reason
+    assert incident.steps[0].reason.endswith("(by the coordinator, without the agent)")
+    (way,) = ways(far, run)
+    assert way.endswith("the agent of control does not answer, and the coordinator is there")
 
 
 def test_a_living_agent_is_not_passed_by(far: FarMachines, broker: rig.Broker) -> None:
