@@ -95,7 +95,7 @@ class Overseer:
                 start := noticed(self._starts.get(watch.service), reading)
             ):
                 self._starts[watch.service] = start
-            if watch.use is Use.ANSWERS and reading.healthy:
+            if watch.use is Use.ANSWERS and _over_its_start(reading):
                 self._healthy(watch.service, reading.asked_at)
         if standing.health is Health.DOWN and (before is None or before.health is not Health.DOWN):
             self.wake()
@@ -252,3 +252,8 @@ class Overseer:
             if each.failure is not None
             for at in each.begun
         ]
+
+
+def _over_its_start(reading: Reading) -> bool:
+    """Healthy, or ill in a way that only a service has that has started."""
+    return reading.healthy or reading.metrics.get("started", 0) > 0

@@ -129,7 +129,7 @@ def times(run: Mapping[str, Any], fault_at: float) -> Times:
     )
 
 
-def watched_fleet(lab: Lab, **recovery: Any) -> dict[str, Any]:
+def watched_fleet(lab: Lab, **changes: Mapping[str, Any]) -> dict[str, Any]:
     """The lab's fleet with people to call, and with incidents that settle at once."""
     fleet = fitted(lab)
     fleet["contacts"] = [
@@ -138,19 +138,21 @@ def watched_fleet(lab: Lab, **recovery: Any) -> dict[str, Any]:
         {"role": "Infrastructure Lead", "after": "30 min", "reach": "mailto://lead@example.com"},
     ]
     # A sweep breaks the same service again and again; that it flaps is another test.
-    fleet["recovery"] = {"attempts": 50, "fleet_attempts": 500, "settle": "2 s", **recovery}
+    fleet["recovery"] = {"attempts": 50, "fleet_attempts": 500, "settle": "2 s"}
+    for section, settings in changes.items():
+        fleet[section] = {**fleet[section], **settings}
     # The model that is missing at first would be an incident of its own all the time.
     fleet["services"]["ollama"]["settings"]["models"] = ["llama3.2"]
     return fleet
 
 
 @contextmanager
-def watched(place: Path, **recovery: Any) -> Iterator[Watched]:
+def watched(place: Path, **changes: Mapping[str, Any]) -> Iterator[Watched]:
     """Six real machines, all services started, `autobot-dr up` watching them."""
     lab = labs.prepare("nspawn", place / "lab")
     try:
-        smtp = {"AUTOBOT_DR_SMTP_URL": f"smtp://{lab.coordinator_address}:{MAIL_PORT}"}
-        theatre = Theatre(lab, place / "home", watched_fleet(lab, **recovery), smtp)
+        smtp = {"AUTOBOT_DR_SMTP_URL": f"smtp+plain://{lab.coordinator_address}:{MAIL_PORT}"}
+        theatre = Theatre(lab, place / "home", watched_fleet(lab, **changes), smtp)
         mails = place / "mails"
         with _mail_server(lab, mails), theatre.up():
             done = theatre.call(*theatre.command("recover", "full-system", "--json"))
