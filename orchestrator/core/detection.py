@@ -16,9 +16,9 @@ from orchestrator.core.failure import Failure, Severity
 from orchestrator.core.fleet import Fleet
 from orchestrator.core.health import Health, Standing
 from orchestrator.core.incident import WORKING, Incident, State
-from orchestrator.core.picture import Condition, Picture, ServiceView
 from orchestrator.core.plan import Plan
 from orchestrator.core.policy import Rules
+from orchestrator.core.sight import Condition, Picture, ServiceView
 from orchestrator.core.told import A_CONSEQUENCE_OF, PART_OF
 from tasks.contract import Kind
 

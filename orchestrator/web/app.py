@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse
 
 from orchestrator.config import Configuration
 from orchestrator.coordinator import Coordinator
-from orchestrator.core.picture import Picture
+from orchestrator.core.sight import Picture
 from orchestrator.web import (
     docspage,
     events,

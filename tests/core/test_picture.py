@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.core.common import Verdict
 from orchestrator.core.health import Health, Limit, Use
-from orchestrator.core.picture import Condition, Evidence, Start
+from orchestrator.core.sight import Condition, Evidence, Start
 from tasks.contract import Kind
 from tests.core.sky import Sky
 
@@ -52,6 +52,18 @@ def test_after_its_need_is_back_it_has_time_to_follow() -> None:
     assert sky.picture().services["api"].because == "db"
     assert sky.go(1).picture().services["api"].because == "db"
     assert sky.go(1).picture().services["api"].because == ""  # two misses since: its own trouble
+
+
+def test_after_a_run_brought_its_need_back_it_has_time_to_follow_too() -> None:
+    sky = Sky().down("db")
+    sky.kinds["api/answers"] = Kind.BAD
+    sky.go(2)
+    sky.verified["db"] = sky.now
+    sky.kinds |= {"db/answers": Kind.GOOD, "db/local": Kind.GOOD, "db/unit": Kind.GOOD}
+    assert sky.picture().services["api"].because == "db"
+    assert sky.go(1).picture().services["api"].because == "db"
+    assert sky.go(1).picture().services["api"].because == "db"
+    assert sky.go(2).picture().services["api"].because == ""
 
 
 def test_an_answer_confirms_that_it_is_down_and_silence_alone_does_not() -> None:

@@ -138,7 +138,12 @@ def watched_fleet(lab: Lab, **changes: Mapping[str, Any]) -> dict[str, Any]:
         {"role": "Infrastructure Lead", "after": "30 min", "reach": "mailto://lead@example.com"},
     ]
     # A sweep breaks the same service again and again; that it flaps is another test.
-    fleet["recovery"] = {"attempts": 50, "fleet_attempts": 500, "settle": "2 s"}
+    fleet["recovery"] = {
+        "attempts": 50,
+        "fleet_attempts": 500,
+        "settle": "2 s",
+        "backoff": 0,
+    }
     for section, settings in changes.items():
         fleet[section] = {**fleet[section], **settings}
     # The model that is missing at first would be an incident of its own all the time.
