@@ -107,4 +107,4 @@ def _only_just_back(eye: Eye, service: Service, need: ServiceView) -> bool:
     if need.since <= standing.first_bad_at:
         return False
     since = [each for each in standing.samples if is_bad(each.kind) and each.at > need.since]
-    return len(since) < eye.rules[service.name].bad
+    return len(since) < eye.deciding[service.name].rule.bad

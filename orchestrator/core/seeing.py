@@ -107,9 +107,12 @@ def _evidence(
     for use, reading in seen:
         if is_bad(reading.kind) and use is not Use.NEIGHBOUR:
             return Evidence.CONFIRMED, f"{reading.vantage} says: {reading.reason}", True
+    # The first silence is known only when its time is up; what was well before that says nothing.
+    silent_since = first_bad + eye.deciding[service.name].timeout_s
     for use, reading in seen:
         # That a unit is active says nothing of whether it serves.
-        if use is not Use.UNIT and reading.kind is Kind.GOOD and kind is Kind.SILENT:
+        reaches = use is not Use.UNIT and reading.kind is Kind.GOOD
+        if reaches and kind is Kind.SILENT and reading.asked_at > silent_since:
             return Evidence.CONTRADICTED, f"{reading.vantage} reaches it: {reading.reason}", True
     if kind in (Kind.CLOSED, Kind.BAD):
         return Evidence.CONFIRMED, "its machine answers, and it does not", False

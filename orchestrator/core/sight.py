@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from orchestrator.core.fleet import Fleet
-from orchestrator.core.health import Health, Rule, Standing, Use, Watch, as_of, forgiven
+from orchestrator.core.health import Health, Standing, Use, Watch, as_of, forgiven
 from tasks.contract import BEAT_SECONDS, Kind, Reading
 
 
@@ -113,14 +113,14 @@ class Eye:
     def __init__(self, fleet: Fleet, sight: Sight, now: float) -> None:
         self.fleet, self.sight, self.now = fleet, sight, now
         self.by: dict[tuple[Use, str], list[Standing]] = {}
-        self.rules: dict[str, Rule] = {}  # of the check that decides, by service
+        self.deciding: dict[str, Watch] = {}  # the check that decides, by service
         for watch in sight.watches:
             standing = as_of(watch, sight.standings.get(watch.name), now)
             if watch.service in sight.verified:
                 standing = forgiven(watch, standing, sight.verified[watch.service])
             self.by.setdefault((watch.use, about(watch)), []).append(standing)
             if watch.use is Use.ANSWERS:
-                self.rules[watch.service] = watch.rule
+                self.deciding[watch.service] = watch
 
     def of(self, use: Use, about: str) -> Standing | None:
         found = self.by.get((use, about))

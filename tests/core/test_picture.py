@@ -95,6 +95,16 @@ def test_what_was_seen_before_it_failed_is_no_witness() -> None:
     assert sky.go(2).picture().services["db"].evidence is Evidence.WAITING
 
 
+def test_who_reached_it_before_our_first_silence_was_over_is_no_witness() -> None:
+    """Power is lost while we wait for an answer: a neighbour may have had one a moment before."""
+    sky = Sky()
+    sky.add("db/seen-from-m2", Use.NEIGHBOUR, vantage="m2")
+    sky.kinds["db/answers"] = Kind.SILENT
+    sky.go(1)
+    sky.mute |= {"m1", "m2"}
+    assert sky.go(1).picture().services["db"].evidence is Evidence.WAITING
+
+
 def test_a_neighbour_that_reaches_it_contradicts_our_silence() -> None:
     sky = Sky()
     sky.add("db/seen-from-m2", Use.NEIGHBOUR, vantage="m2")
