@@ -6,19 +6,26 @@ seconds, and the troubles that must be borne are short.
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import time
 from collections.abc import Iterator
+from email.message import EmailMessage
+from email.utils import parsedate_to_datetime
 
 import pytest
 
 from deploy.lab import lab as labs
+from tests.fleet.test_faults import cloud
 from tests.integration.rig import wait_for
 from tests.sweeps.acts import break_it, forbear, nothing_restarted, recovered
 from tests.sweeps.cases import CASES, Case, Forbearance
-from tests.sweeps.watched import Incident, Watched, seconds, watched
+from tests.sweeps.watched import PEOPLE, Incident, Watched, seconds, watched
 
 pytestmark = pytest.mark.timeout(400)
 
+LEVELS = (0.0, 8.0, 16.0)  #: seconds; the seed's are 0, 15 and 30 minutes
 BUDGET = {"attempts": 3, "per": "60 s", "backoff": "1 s"}
 
 
@@ -27,7 +34,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     if reason := labs.why_not("nspawn"):
         pytest.skip(f"no lab of real machines here: {reason}")
     pace = {"interval": "2 s", "timeout": "2 s"}
-    with watched(tmp_path_factory.mktemp("watched"), watch=pace, recovery=BUDGET) as made:
+    place = tmp_path_factory.mktemp("watched")
+    with watched(place, levels=LEVELS, watch=pace, recovery=BUDGET) as made:
         yield made
 
 
@@ -101,6 +109,51 @@ def test_nothing_is_restarted_in_a_maintenance_window_and_it_is_afterwards(fleet
     nothing_restarted(fleet, began)
     fleet.theatre.ask("maintenance", "stop", window["id"])
     fleet.await_incident("frontend", began, ("resolved", "closed"), 60)
+
+
+def test_a_fallback_that_serves_lowers_the_severity_and_is_named(fleet: Watched) -> None:
+    with cloud(fleet.lab):
+        time.sleep(6)
+        began = time.time()
+        fleet.lab.break_("service-crash", "ai")
+        incident = fleet.await_incident("ollama", began, ("resolved", "closed"), 60)
+    assert incident["severity"] == "warning"
+    assert "cloud" in str(fleet.theatre.ask("incident", "show", incident["id"])["fallback"])
+
+
+def test_each_level_is_called_once_though_the_coordinator_is_killed_between(
+    fleet: Watched,
+) -> None:
+    began = time.time()
+    fleet.lab.break_("password-changed", "redis")
+    incident = fleet.await_incident("redis", began, ("escalated",), 30)
+    needed = seconds(incident["ended_at"])
+    wait_for("the first level's mail", lambda: len(calls(fleet, began)) == 1, seconds=6)
+    os.kill(coordinator(fleet), signal.SIGKILL)
+    wait_for("all levels' mails", lambda: len(calls(fleet, began)) == 3, seconds=40, pause=0.5)
+    time.sleep(6)
+    found = calls(fleet, began)
+    names = [name for _, name in PEOPLE]
+    assert sorted(str(each["To"]).partition("@")[0] for each in found) == sorted(names)
+    for each in found:
+        level = names.index(str(each["To"]).partition("@")[0])
+        late = parsedate_to_datetime(str(each["Date"])).timestamp() - (needed + LEVELS[level])
+        assert -2 < late < 4, (each["To"], late)  # a mail's date is in whole seconds
+
+
+def calls(fleet: Watched, since: float) -> list[EmailMessage]:
+    return [
+        each
+        for each in fleet.mails()
+        if "[CRITICAL] redis" in str(each["Subject"])
+        and parsedate_to_datetime(str(each["Date"])).timestamp() >= since - 1
+    ]
+
+
+def coordinator(fleet: Watched) -> int:
+    """The coordinator's process, as `up` has written it down."""
+    record = json.loads((fleet.theatre.home / "state" / "up.json").read_text())
+    return int(record["coordinator"]["pid"])
 
 
 def told(fleet: Watched, incident: Incident) -> str:
