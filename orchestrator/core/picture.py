@@ -61,7 +61,7 @@ def _machine(eye: Eye, name: str) -> MachineView:
     quiet = eye.silent_for(name)
     said = power.last if power is not None and power.health is not Health.UNKNOWN else None
     if said and power and said.kind is Kind.BAD and not eye.heard_since(name, said.asked_at):
-        return MachineView(name, Condition.OFF, said.reason, power.since, load)
+        return MachineView(name, Condition.OFF, said.reason, power.first_bad_at or 0.0, load)
     if name in eye.sight.beats and quiet <= DEAD_AFTER:
         return MachineView(name, Condition.UP, "its agent was heard", load=load)
     if quiet <= DEAD_AFTER:

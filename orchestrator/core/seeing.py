@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from orchestrator.core.fleet import Service
 from orchestrator.core.health import Health, Standing, Use, is_bad
 from orchestrator.core.sight import Condition, Evidence, Eye, MachineView, ServiceView
-from tasks.contract import Kind
+from tasks.contract import BEAT_SECONDS, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +109,12 @@ def _evidence(
             return Evidence.CONFIRMED, f"{reading.vantage} says: {reading.reason}", True
     # The first silence is known only when its time is up; what was well before that says nothing.
     silent_since = first_bad + eye.deciding[service.name].timeout_s
+    # That a unit is active says nothing of whether it serves. That a neighbour's connection is
+    # accepted says that the machine is there, which is news only while we hear nothing of it.
+    quiet = eye.silent_for(service.machine) > 2 * BEAT_SECONDS
+    witnesses = (Use.LOCAL, Use.NEIGHBOUR) if quiet else (Use.LOCAL,)
     for use, reading in seen:
-        # That a unit is active says nothing of whether it serves.
-        reaches = use is not Use.UNIT and reading.kind is Kind.GOOD
+        reaches = use in witnesses and reading.kind is Kind.GOOD
         if reaches and kind is Kind.SILENT and reading.asked_at > silent_since:
             return Evidence.CONTRADICTED, f"{reading.vantage} reaches it: {reading.reason}", True
     if kind in (Kind.CLOSED, Kind.BAD):

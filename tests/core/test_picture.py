@@ -110,8 +110,18 @@ def test_a_neighbour_that_reaches_it_contradicts_our_silence() -> None:
     sky.add("db/seen-from-m2", Use.NEIGHBOUR, vantage="m2")
     sky.mute.add("m1")
     sky.kinds["db/answers"] = Kind.SILENT
-    view = sky.go(2).picture().services["db"]
+    assert sky.go(2).picture().services["db"].evidence is Evidence.WAITING
+    view = sky.go(1).picture().services["db"]
     assert (view.evidence, view.witness[:13]) == (Evidence.CONTRADICTED, "m2 reaches it")
+
+
+def test_a_hung_service_still_accepts_connections_and_that_is_no_doubt() -> None:
+    sky = Sky()
+    sky.add("db/seen-from-m2", Use.NEIGHBOUR, vantage="m2")
+    sky.kinds["db/answers"] = Kind.SILENT
+    del sky.watches["db/local"]  # its own agent's answer is still out
+    del sky.standings["db/local"]
+    assert sky.go(4).picture().services["db"].evidence is not Evidence.CONTRADICTED
 
 
 @pytest.mark.parametrize(
@@ -223,7 +233,7 @@ class TestManyAtOnce:
     def test_one_who_reaches_them_is_enough_for_doubt(self) -> None:
         sky = Sky()
         sky.add("db/seen-from-m5", Use.NEIGHBOUR, vantage="m5")
-        common = sky.lose("m1", "m2", "m3", power=Kind.GOOD).common()
+        common = sky.lose("m1", "m2", "m3", power=Kind.GOOD, times=3).common()
         assert common is not None
         assert common.verdict is Verdict.VANTAGE
         assert "m5 reaches it" in common.reason
