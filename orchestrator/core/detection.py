@@ -16,9 +16,9 @@ from orchestrator.core.failure import Failure, Severity
 from orchestrator.core.fleet import Fleet
 from orchestrator.core.health import Health, Standing
 from orchestrator.core.incident import WORKING, Incident, State
-from orchestrator.core.picture import Condition, Picture, ServiceView
 from orchestrator.core.plan import Plan
 from orchestrator.core.policy import Rules
+from orchestrator.core.sight import Condition, Picture, ServiceView
 from orchestrator.core.told import A_CONSEQUENCE_OF, PART_OF
 from tasks.contract import Kind
 
@@ -107,8 +107,12 @@ def _together(
     if common.verdict is Verdict.WAITING and picture.at - common.since < rules.sure_after_s:
         return
     real = common.verdict is Verdict.REAL
-    ill = tuple(name for name, view in picture.services.items() if view.ill)
-    services = tuple(dict.fromkeys((*common.services, *ill))) if real else common.services
+    # In the order of what needs what, so that the first names the incident best.
+    services = tuple(
+        name
+        for name, view in picture.services.items()
+        if name in common.services or (real and view.ill)
+    )
     yield Failure(
         FLEET if real else VANTAGE,
         services,
@@ -193,7 +197,7 @@ def _known(
         if now_is is not None and _worth_reopening(now_is):
             yield Tell(incident.run, Relapsed(now_is))
         elif picture.at - (incident.ended_at or 0.0) >= rules.settle_s:
-            yield Tell(incident.run, Settled(f"stayed well for {rules.settle_s / 60:g} min"))
+            yield Tell(incident.run, Settled(f"stayed well for {_span(rules.settle_s)}"))
         return
     if incident.failure is None:
         return
@@ -207,6 +211,10 @@ def _known(
             yield Tell(incident.run, Observed(kept))
     elif incident.state not in WORKING:
         yield from _over(incident, incident.failure, picture, common)
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 60:g} min" if seconds % 60 == 0 else f"{seconds:g} s"
 
 
 def _worth_reopening(failure: Failure) -> bool:

@@ -14,7 +14,8 @@ from fastapi.responses import HTMLResponse
 
 from orchestrator.config import Configuration
 from orchestrator.coordinator import Coordinator
-from orchestrator.core.picture import Picture
+from orchestrator.core.sight import Picture
+from orchestrator.schedule import Lateness
 from orchestrator.web import (
     docspage,
     events,
@@ -46,6 +47,7 @@ def make_web(
     ready: Ready,
     picture: Callable[[], Picture | None] = lambda: None,
     calls: CallsOf = lambda _run: (),
+    lateness: Callable[[], Lateness | None] = lambda: None,
 ) -> FastAPI:
     """The app. `ready` gives complaints about store and broker; none means ready.
 
@@ -59,7 +61,9 @@ def make_web(
         redoc_url=None,
     )
     board = StatusBoard(coordinator, picture)
-    app.state.desk = Desk(coordinator, configuration, tokens, board, ready, calls)
+    app.state.desk = Desk(
+        coordinator, configuration, tokens, board, ready, calls, picture, lateness
+    )
     for part in (runs, incidents, reviews, maintenance, looking, events, pages):
         app.include_router(part.router)
 
