@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import pytest
 
 from orchestrator.coordinator import Coordinator, Protected
+from orchestrator.core.fleet import Approval
 from orchestrator.core.health import COORDINATOR, Use, Watch
 from orchestrator.core.incident import Incident, State
 from orchestrator.core.policy import Rules, Window
@@ -24,7 +25,7 @@ from tests.web.world import KeepingPublisher
 class Site:
     """The small fleet under watch; time moves only when told."""
 
-    def __init__(self, store: MemoryStore | None = None) -> None:
+    def __init__(self, store: MemoryStore | None = None, rules: Rules | None = None) -> None:
         self.now = 1000.0
         self.store, self.publisher = store or MemoryStore(), KeepingPublisher()
         protected = Protected(worlds.SMALL, {}, PLANS, {})
@@ -37,9 +38,11 @@ class Site:
             for service in worlds.SMALL.services
             for use in (Use.ANSWERS, Use.UNIT)
         ]
+        self.watches.append(watch("m1/power", Use.POWER))
         self.kinds = {each.name: Kind.GOOD for each in self.watches}
         self.invocation = "one"
-        self.overseer = Overseer(self.coordinator, self.watches, Rules())
+        self.mute: set[str] = set()  #: machines whose agents are dead
+        self.overseer = Overseer(self.coordinator, self.watches, rules or Rules())
         self.overseer.hearing(0.0)
 
     def go(self, times: int = 1) -> None:
@@ -53,7 +56,7 @@ class Site:
                     self.overseer.take(each.name, said)
                 else:
                     told.setdefault(each.vantage, {})[each.name] = said
-            for machine in worlds.SMALL.machines:
+            for machine in set(worlds.SMALL.machines) - self.mute:
                 self.overseer.heard(machine, self.now, told.get(machine, {}))  # type: ignore[arg-type]
             self.overseer.tick()
 
@@ -160,3 +163,26 @@ def test_who_is_silent_is_known_only_while_anybody_can_be_heard(site: Site) -> N
     assert set(site.overseer.silent_machines(60)) == set(worlds.SMALL.machines)
     site.overseer.hearing(None)
     assert site.overseer.silent_machines(60) == ()
+
+
+@pytest.mark.parametrize("reachable", [(), ("m1",)])
+def test_a_machine_that_can_be_worked_on_without_its_agent_is_not_dead(
+    reachable: tuple[str, ...],
+) -> None:
+    site = Site(rules=Rules(cut_off=Approval.AUTO))
+    site.go(3)
+    asked: list[Collection[str]] = []
+
+    def answering(machines: Collection[str]) -> Collection[str]:
+        asked.append(machines)
+        return reachable
+
+    site.overseer.reachable = answering
+    site.mute = {"m1"}
+    site.go(4)
+    assert (site.overseer.dead_agents(), asked) == (("m1",), [])
+    site.break_("db")
+    site.go(3)
+    assert site.incident().state is State.RECOVERING
+    assert site.incident().dead == (() if reachable else ("m1",))
+    assert asked == [("m1",)]
