@@ -59,7 +59,8 @@ class DirectCarrier:
     def __init__(self, inventory: Inventory, key: SigningKey, state: Path) -> None:
         """`state` is where the control machine's agent keeps its journal, if `up` started it."""
         self.inventory, self.key, self.state = inventory, key, state
-        self._pool = ThreadPoolExecutor(BRANCHES, thread_name_prefix="direct")
+        self._room = threading.Semaphore(BRANCHES)
+        self._closing = threading.Event()
         self._lock = threading.Lock()
         self._out: set[tuple[str, ...]] = set()
 
@@ -70,7 +71,10 @@ class DirectCarrier:
             if orders and orders in self._out:
                 return
             self._out.add(orders)
-        self._pool.submit(self._carry, incident, effect, orders)
+        # A daemon, so that whoever ends this process need not wait for a step at a far machine.
+        threading.Thread(
+            target=self._carry, args=(incident, effect, orders), name="direct", daemon=True
+        ).start()
 
     def listening(self) -> bool:
         return True
@@ -80,7 +84,8 @@ class DirectCarrier:
 
     def top_epoch(self, agents: Collection[str]) -> int:
         """The highest epoch that was obeyed by any of them; one that cannot be asked says none."""
-        return max(self._pool.map(self._epoch_of, agents), default=0)
+        with ThreadPoolExecutor(BRANCHES) as pool:
+            return max(pool.map(self._epoch_of, agents), default=0)
 
     def _epoch_of(self, agent: str) -> int:
         try:
@@ -92,11 +97,11 @@ class DirectCarrier:
 
     def close(self) -> None:
         """What was not begun is not; it is found overdue by whoever carries on."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._closing.set()
 
     def _carry(self, incident: Incident, effect: Publish, orders: tuple[str, ...]) -> None:
         try:
-            with ExitStack() as connections:
+            with self._room, ExitStack() as connections:
                 reached: dict[str, Reached] = {}
                 for order in effect.orders:
                     if not self._goes_on(incident):
@@ -121,7 +126,9 @@ class DirectCarrier:
         patiently(lambda: self.coordinator.report(report))
 
     def _goes_on(self, incident: Incident) -> bool:
-        """Whether nobody has stopped the run meanwhile."""
+        """Whether nobody has stopped the run meanwhile, or this process."""
+        if self._closing.is_set():
+            return False
         stored = patiently(lambda: self.coordinator.store.load(incident.run))
         return stored is not None and stored.incident.state in WORKING
 

@@ -40,8 +40,8 @@ class FarMachine:
     def book(self, order: WorkOrder) -> Book:
         if self._place is None:
             self._started = self._start_agent()
-        # Somebody else's work on the same service may end while this order is not late yet.
-        patience = max(order.not_after - self.host.now(), 0.0)
+        # As an agent does, wait for who is at work there: it may be on this very order.
+        patience = max(order.not_after - self.host.now(), 0.0) + order.seconds
         return self._open(order.seconds + RECONSIDER_SECONDS, patience)
 
     def top_epoch(self) -> int:
