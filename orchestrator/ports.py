@@ -14,6 +14,8 @@ from orchestrator.core.events import CallHuman, Effect, Entry, Inform, Publish, 
 from orchestrator.core.incident import Decision, Incident
 from orchestrator.notebook import Notebook
 from orchestrator.notify.book import CallBook
+from orchestrator.restorepoints import RestorePoints
+from orchestrator.slots import Slots
 from orchestrator.starts import Starts
 from orchestrator.windows import Windows
 from tasks.contract import WorkReport
@@ -70,6 +72,12 @@ class Store(Protocol):
 
     @property
     def starts(self) -> Starts: ...
+
+    @property
+    def restore_points(self) -> RestorePoints: ...
+
+    @property
+    def slots(self) -> Slots: ...
 
     def open(self, incident: Incident) -> Stored: ...
 

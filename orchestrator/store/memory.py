@@ -15,6 +15,8 @@ from orchestrator.core.incident import ENDED, Decision, Incident, State
 from orchestrator.ports import PendingEffect, Stored
 from orchestrator.store.memorycalls import MemoryCalls
 from orchestrator.store.notebook import MemoryNotebook
+from orchestrator.store.restorepoints import MemoryRestorePoints
+from orchestrator.store.slots import MemorySlots
 from orchestrator.store.starts import MemoryStarts
 from orchestrator.store.windows import MemoryWindows
 from tasks.contract import WorkReport
@@ -36,6 +38,8 @@ class MemoryStore:
         self.windows = MemoryWindows()
         self.notebook = MemoryNotebook(self.run_of_incident)
         self.starts = MemoryStarts()
+        self.restore_points = MemoryRestorePoints()
+        self.slots = MemorySlots()
 
     def open(self, incident: Incident) -> Stored:
         with self._lock:
