@@ -24,6 +24,7 @@ COMMANDS = {
     "run": "orchestrator.commands.runs",
     "status": "orchestrator.commands.status",
     "incident": "orchestrator.commands.incidents",
+    "backup": "orchestrator.commands.backups",
     "maintenance": "orchestrator.commands.maintenance",
     "up": "orchestrator.commands.processes",
     "coordinator": "orchestrator.commands.processes",

@@ -211,7 +211,9 @@ def build(shape: FleetShape) -> Inventory:
 
 
 def machine(name: str, shape: MachineShape, fleet: FleetShape) -> Machine:
-    settings = {**shape.settings, "ssh_port": (shape.ssh or fleet.ssh).port}
+    ssh = shape.ssh or fleet.ssh
+    way = {"ssh_port": ssh.port, "ssh_user": ssh.user, "ssh_key": ssh.key}
+    settings = {**shape.settings, **way}
     if shape.vm and shape.hypervisor:
         hypervisor = fleet.hypervisors[shape.hypervisor]
         settings |= {"vm": shape.vm, "hypervisor": hypervisor.driver, "at": hypervisor.at}

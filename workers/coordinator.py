@@ -20,6 +20,7 @@ import uvicorn
 from celery.platforms import SecurityWarning
 from fastapi import FastAPI
 
+from orchestrator.backups import Backups
 from orchestrator.config import Configuration, load
 from orchestrator.coordinator import Coordinator, Protected
 from orchestrator.core.plan import Fault
@@ -35,7 +36,7 @@ from orchestrator.web.app import make_web
 from tasks import catalog
 from tasks.host import LocalHost
 from workers.broker import COORDINATOR_QUEUE, make_app, result_backend_for, take_back_patiently
-from workers.inbox import Ticker, consume, register
+from workers.inbox import Ticker, consume, register, register_backups
 from workers.publisher import ChainPublisher
 from workers.watching import Watching
 
@@ -83,6 +84,7 @@ def _serve() -> int:
     deliverer = make_deliverer(configuration, settings, store, time.time)
     coordinator = Coordinator(protected, store, publisher, lookout, time.time, caller=deliverer)
     register(app, coordinator)
+    register_backups(app, Backups(coordinator, configuration.inventory.backups))
     watching = Watching(app, keys.coordinator, coordinator, configuration)
 
     def ready() -> list[str]:

@@ -9,9 +9,10 @@ was loaded and counted is what its own step shows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import count
 
 from orchestrator.core.compiling import bound_settings
 from orchestrator.core.fleet import Approval, Fleet
@@ -20,6 +21,10 @@ from orchestrator.core.restorepoints import RestorePoint
 from tasks.contract import Json
 
 TAKE, PROVE, RESTORE = "redis.backup", "redis.prove", "redis.restore"
+SEND = "backup.send"
+#: Where a backup arrives on the machine that it is restored on. There is room, and a restart
+#: does not empty it.
+ARRIVALS = "/var/tmp/autobot-dr"  # noqa: S108 - each is a folder that only its owner may enter
 EVERY_DAY = frozenset(range(7))
 
 
@@ -52,34 +57,39 @@ def scenario_of(job: Job) -> str:
 
 def backup_plan(job: Job, fleet: Fleet, catalog: Catalog) -> Plan | tuple[Fault, ...]:
     """Take a backup; its own step proves it before it counts as done."""
-    return _vault_plan(job, fleet, catalog, TAKE, {"into": job.folder})
-
-
-def verify_plan(
-    job: Job, point: RestorePoint, fleet: Fleet, catalog: Catalog
-) -> Plan | tuple[Fault, ...]:
-    """Load a backup once more and compare it with its manifest."""
-    return _vault_plan(job, fleet, catalog, PROVE, {"backup": point.folder})
-
-
-def _vault_plan(
-    job: Job, fleet: Fleet, catalog: Catalog, operation: str, own: Mapping[str, Json]
-) -> Plan | tuple[Fault, ...]:
     service = fleet.services[job.service]
+    own = {"into": job.folder, "patterns": list(job.patterns)}
     given = {**bound_settings(fleet.machines[service.machine], service), **own}
-    step = _step(catalog, operation, job.vault, job.vault, job.service, given, job.patterns)
-    if faults := catalog.faults(operation, step.arguments):
+    step = _step(catalog, TAKE, job.vault, job.vault, job.service, given)
+    if faults := catalog.faults(TAKE, step.arguments):
         place = f"backups.{job.name}"
         return tuple(Fault(place, f"{each}; give it in {job.service!r}") for each in faults)
-    branch = Branch(job.name, (step,), (), (), 0.0)
-    rung = PlannedRung(_TITLES[operation], Approval.AUTO, (branch,))
-    return Plan(scenario_of(job), (rung,), urgent=False)
+    return _on_the_vault(scenario_of(job), job.name, "Take a backup and prove it", step)
 
 
-_TITLES = {
-    TAKE: "Take a backup and prove it",
-    PROVE: "Prove a backup once more",
-}
+def verify_plan(point: RestorePoint, fleet: Fleet, catalog: Catalog) -> Plan:
+    """Load a backup once more and compare it with its manifest."""
+    service = fleet.services[point.service]
+    given = {**service.settings, "backup": point.folder}
+    step = _step(catalog, PROVE, point.vault, point.vault, service.name, given)
+    return _on_the_vault(f"verify-{point.job}", point.job, "Prove a backup once more", step)
+
+
+def restore_plan(point: RestorePoint, fleet: Fleet, catalog: Catalog) -> Plan:
+    """Put a restore point in the place of what its service has; then look from outside."""
+    service = fleet.services[point.service]
+    machine = fleet.machines[service.machine]
+    given = bound_settings(machine, service)
+    step = _step(catalog, RESTORE, machine.name, machine.name, service.name, given)
+    checks = (service.name,)
+    branch = Branch(f"restore-{service.name}", (step,), checks, checks, service.start_seconds)
+    plan = Plan(branch.name, (PlannedRung("Restore a backup", Approval.AUTO, (branch,)),))
+    return with_points(plan, {service.name: point}, fleet, catalog)
+
+
+def _on_the_vault(scenario: str, job: str, title: str, step: Step) -> Plan:
+    branch = Branch(job, (step,), (), (), 0.0)
+    return Plan(scenario, (PlannedRung(title, Approval.AUTO, (branch,)),), urgent=False)
 
 
 def _step(
@@ -89,56 +99,66 @@ def _step(
     machine: str,
     service: str,
     given: Mapping[str, Json],
-    patterns: tuple[str, ...] = (),
 ) -> Step:
     spec = catalog.spec(operation)
-    wanted = spec.arguments if spec else ()
-    arguments = {name: each for name, each in given.items() if name in wanted}
-    if patterns and "patterns" in wanted:
-        arguments["patterns"] = list(patterns)
-    return Step(0, operation, agent, machine, service, arguments, spec.seconds if spec else 0.0)
+    if spec is None:
+        raise LookupError(f"there is no operation {operation!r}; this installation is incomplete")
+    arguments = {name: each for name, each in given.items() if name in spec.arguments}
+    return Step(0, operation, agent, machine, service, arguments, spec.seconds)
 
 
-def restore_plan(point: RestorePoint, fleet: Fleet, catalog: Catalog) -> Plan:
-    """Put a restore point in the place of what its service has; then look from outside."""
-    service = fleet.services[point.service]
-    machine = fleet.machines[service.machine]
-    given = bound_settings(machine, service)
-    step = _step(catalog, RESTORE, machine.name, machine.name, service.name, given)
-    branch = Branch(
-        f"restore-{point.service}", (step,), (service.name,), (service.name,), service.start_seconds
-    )
-    rung = PlannedRung("Restore a proved backup", Approval.AUTO, (branch,))
-    return with_points(Plan(branch.name, (rung,)), {service.name: point})
-
-
-def with_points(plan: Plan, points: Mapping[str, RestorePoint]) -> Plan:
+def with_points(
+    plan: Plan, points: Mapping[str, RestorePoint], fleet: Fleet, catalog: Catalog
+) -> Plan:
     """The plan in which each restore that names no backup gets the newest proved one.
 
-    Bound when the run is opened: a backup that is taken later may hold the damage.
+    Bound when the run is opened: a backup that is taken later may hold the damage. What the
+    vault keeps is first brought to the machine that it is restored on.
     """
-    return replace(plan, rungs=tuple(_with_points(each, points) for each in plan.rungs))
+
+    def bound(step: Step) -> tuple[Step, ...]:
+        point = points.get(step.service)
+        if step.operation != RESTORE or point is None or step.arguments.get("backup"):
+            return (step,)
+        if point.vault == step.machine:
+            return (_naming(step, point, point.folder),)
+        into = f"{ARRIVALS}/{point.id}"
+        machine = fleet.machines[step.machine]
+        given = {**bound_settings(machine, None), "backup": point.folder, "into": into}
+        send = _step(catalog, SEND, point.vault, step.machine, step.service, given)
+        return (send, _naming(step, point, into))
+
+    return replace(plan, rungs=tuple(_rebuilt(each, bound, points) for each in plan.rungs))
 
 
-def _with_points(rung: PlannedRung, points: Mapping[str, RestorePoint]) -> PlannedRung:
-    chosen: dict[str, None] = {}
-    branches = []
-    for branch in rung.branches:
-        steps = []
-        for step in branch.steps:
-            point = points.get(step.service)
-            if step.operation == RESTORE and point and not step.arguments.get("backup"):
-                named = {"backup": point.folder, "id": point.id}
-                step = replace(step, arguments={**step.arguments, **named})
-                chosen[point.id] = None
-            steps.append(step)
-        branches.append(replace(branch, steps=tuple(steps)))
-    if not chosen:
+def _naming(step: Step, point: RestorePoint, folder: str) -> Step:
+    return replace(step, arguments={**step.arguments, "backup": folder, "id": point.id})
+
+
+def _rebuilt(
+    rung: PlannedRung,
+    bound: Callable[[Step], tuple[Step, ...]],
+    points: Mapping[str, RestorePoint],
+) -> PlannedRung:
+    """With all its steps bound and counted anew; whoever is to approve it reads which backup."""
+    number = count()
+    branches = tuple(
+        replace(
+            branch,
+            steps=tuple(
+                replace(each, number=next(number)) for step in branch.steps for each in bound(step)
+            ),
+        )
+        for branch in rung.branches
+    )
+    if branches == rung.branches:
         return rung
-    return replace(rung, title=f"{rung.title}: {', '.join(chosen)}", branches=tuple(branches))
+    named = {s.service for b in rung.branches for s in b.steps if s.operation == RESTORE}
+    which = ", ".join(points[name].id for name in sorted(named & set(points)))
+    return replace(rung, title=f"{rung.title}: {which}", branches=branches)
 
 
-def restored_services(plan: Plan) -> frozenset[str]:
+def needing_points(plan: Plan) -> frozenset[str]:
     """Those for which a restore point has to be chosen."""
     steps = [s for rung in plan.rungs for branch in rung.branches for s in branch.steps]
     return frozenset(

@@ -12,10 +12,12 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
+from orchestrator.backups import Backups
 from orchestrator.config import Configuration
 from orchestrator.coordinator import Coordinator
 from orchestrator.core.picture import Picture
 from orchestrator.web import (
+    backups,
     docspage,
     events,
     incidents,
@@ -59,8 +61,9 @@ def make_web(
         redoc_url=None,
     )
     board = StatusBoard(coordinator, picture)
-    app.state.desk = Desk(coordinator, configuration, tokens, board, ready, calls)
-    for part in (runs, incidents, reviews, maintenance, looking, events, pages):
+    jobs = Backups(coordinator, configuration.inventory.backups)
+    app.state.desk = Desk(coordinator, configuration, tokens, board, ready, calls, jobs)
+    for part in (runs, incidents, reviews, maintenance, backups, looking, events, pages):
         app.include_router(part.router)
 
     @app.get("/docs", include_in_schema=False)

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from orchestrator.backups import Backups
 from orchestrator.config import Configuration
 from orchestrator.coordinator import Coordinator
 from orchestrator.core.incident import Incident
@@ -38,6 +39,7 @@ class Desk:
     board: StatusBoard
     ready: Ready
     calls: CallsOf
+    backups: Backups
 
 
 async def desk_of(request: Request) -> Desk:
