@@ -61,7 +61,7 @@ class BackupShape(Shape):
     patterns: list[Line] = Field(default_factory=list)
     at: Annotated[float | None, BeforeValidator(_time_of_day)] = None
     days: list[Annotated[str, AfterValidator(_day)]] = Field(default_factory=list)
-    every: Annotated[Positive | None, Field(ge=60)] = None
+    every: Positive | None = None
     rpo: RpoShape | None = None
 
     @model_validator(mode="after")

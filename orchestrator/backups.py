@@ -12,7 +12,14 @@ from collections.abc import Mapping
 
 from orchestrator.catalog import TaskCatalog
 from orchestrator.coordinator import Coordinator
-from orchestrator.core.backups import Job, backup_plan, restore_plan, scenario_of, verify_plan
+from orchestrator.core.backups import (
+    Job,
+    backup_plan,
+    doctor_plan,
+    restore_plan,
+    scenario_of,
+    verify_plan,
+)
 from orchestrator.core.incident import WORKING, Incident
 from orchestrator.core.plan import Plan
 from orchestrator.core.policy import machines_of
@@ -64,6 +71,10 @@ class Backups:
 
     def verify(self, point: str, *, reason: str, run: str = "", key: str = "") -> Incident:
         plan = verify_plan(self.point(point), self._fleet, TaskCatalog())
+        return self._begin(plan, reason, run, key)
+
+    def examine(self, job: str, *, reason: str, run: str = "", key: str = "") -> Incident:
+        plan = doctor_plan(self.job(job), self._fleet, TaskCatalog())
         return self._begin(plan, reason, run, key)
 
     def restore(self, point: str, *, reason: str, run: str = "", key: str = "") -> Incident:

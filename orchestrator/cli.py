@@ -28,6 +28,7 @@ COMMANDS = {
     "maintenance": "orchestrator.commands.maintenance",
     "up": "orchestrator.commands.processes",
     "coordinator": "orchestrator.commands.processes",
+    "beat": "orchestrator.commands.processes",
     "agent": "orchestrator.commands.processes",
     "lab": "deploy.lab.cli",
 }

@@ -18,9 +18,8 @@ from dataclasses import dataclass
 
 from nacl.signing import VerifyKey
 
-from orchestrator.catalog import TaskCatalog
+from orchestrator.cataloguing import bound, catalogue
 from orchestrator.core.advance import advance
-from orchestrator.core.backups import needing_points, with_points
 from orchestrator.core.events import (
     Acknowledged,
     Approved,
@@ -41,7 +40,6 @@ from orchestrator.core.failure import Failure
 from orchestrator.core.fleet import Fleet, Scenario
 from orchestrator.core.incident import IllegalMove, Incident, State
 from orchestrator.core.plan import Plan
-from orchestrator.core.restorepoints import point_of
 from orchestrator.core.told import also_ill
 from orchestrator.lookout import Lookout
 from orchestrator.notebook import UnknownIncident
@@ -109,7 +107,7 @@ class Coordinator:
             epoch=0,
             scenario=plan.scenario,
             reason=reason,
-            plan=self._bound(plan),
+            plan=bound(plan, self.store, self.protected.fleet),
             opened_at=self.now(),
         )
         self.store.open(incident)
@@ -126,7 +124,7 @@ class Coordinator:
             epoch=0,
             scenario=plan.scenario,
             reason=failure.reason,
-            plan=self._bound(plan),
+            plan=bound(plan, self.store, self.protected.fleet),
             opened_at=self.now(),
             failure=failure,
         )
@@ -134,14 +132,6 @@ class Coordinator:
         for entry in _first_entries(failure, incident.opened_at):
             self.store.add_entry(run, entry)
         return stored.incident
-
-    def _bound(self, plan: Plan) -> Plan:
-        """With the newest proved backup in each step that restores one."""
-        newest = {
-            name: self.store.restore_points.newest_verified(name) for name in needing_points(plan)
-        }
-        points = {name: point for name, point in newest.items() if point}
-        return with_points(plan, points, self.protected.fleet, TaskCatalog()) if points else plan
 
     def apply(self, run: str, event: Event) -> Incident:
         """Decide on an event, save it, send what follows. IllegalMove if it does not fit."""
@@ -199,12 +189,11 @@ class Coordinator:
             log.warning("a report for %s is not signed by %s; ignored", report.order, report.agent)
             return
         try:
-            incident = self.apply(report.run, Reported(report))
+            catalogue(report, self.store, self.protected.fleet)
+            self.apply(report.run, Reported(report))
         except UnknownRun:
             log.warning("a report for %s, of a run that is not known; ignored", report.order)
             return
-        if point := point_of(incident, report, self.protected.fleet):
-            self.store.restore_points.record(point)
         self.store.add_report(report)
 
     def progress(self, progress: Progress) -> None:

@@ -142,6 +142,35 @@ def restore(
     _order(path, reason, no_wait=no_wait, as_json=as_json)
 
 
+@backup.command()
+@click.argument("job")
+@_reason
+@json_option
+def doctor(job: str, reason: str, as_json: bool) -> None:
+    """Find what will bite the backups and restores of JOB's service.
+
+    Changes nothing. Each finding has its remedy; those of kind `refuse` keep a restore from
+    beginning.
+    """
+    client = Client(home.settings())
+    started = client.post(f"/api/v1/backups/{job}/doctor", {"reason": reason}, str(uuid.uuid4()))
+    found = follow.follow(client, started["id"], as_json=True)
+    if as_json:
+        print_json(found)
+    else:
+        _show_findings(found)
+    follow.end(found)
+
+
+def _show_findings(run: Mapping[str, Any]) -> None:
+    out = console()
+    for step in run["steps"]:
+        out.print(f"{step['machine']}: {step['reason']}", soft_wrap=True)
+    for entry in run["timeline"]:
+        for line in entry["detail"].splitlines():
+            out.print(f"  {line}", soft_wrap=True)
+
+
 def _show_dry_run(found: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(found)

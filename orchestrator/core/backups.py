@@ -21,7 +21,7 @@ from orchestrator.core.restorepoints import RestorePoint
 from tasks.contract import Json
 
 TAKE, PROVE, RESTORE = "redis.backup", "redis.prove", "redis.restore"
-SEND = "backup.send"
+SEND, EXAMINE = "backup.send", "redis.doctor"
 #: Where a backup arrives on the machine that it is restored on. There is room, and a restart
 #: does not empty it.
 ARRIVALS = "/var/tmp/autobot-dr"  # noqa: S108 - each is a folder that only its owner may enter
@@ -64,7 +64,7 @@ def backup_plan(job: Job, fleet: Fleet, catalog: Catalog) -> Plan | tuple[Fault,
     if faults := catalog.faults(TAKE, step.arguments):
         place = f"backups.{job.name}"
         return tuple(Fault(place, f"{each}; give it in {job.service!r}") for each in faults)
-    return _on_the_vault(scenario_of(job), job.name, "Take a backup and prove it", step)
+    return _only_steps(scenario_of(job), job.name, "Take a backup and prove it", step)
 
 
 def verify_plan(point: RestorePoint, fleet: Fleet, catalog: Catalog) -> Plan:
@@ -72,7 +72,16 @@ def verify_plan(point: RestorePoint, fleet: Fleet, catalog: Catalog) -> Plan:
     service = fleet.services[point.service]
     given = {**service.settings, "backup": point.folder}
     step = _step(catalog, PROVE, point.vault, point.vault, service.name, given)
-    return _on_the_vault(f"verify-{point.job}", point.job, "Prove a backup once more", step)
+    return _only_steps(f"verify-{point.job}", point.job, "Prove a backup once more", step)
+
+
+def doctor_plan(job: Job, fleet: Fleet, catalog: Catalog) -> Plan:
+    """Look at the service for what will bite its backups; changes nothing."""
+    service = fleet.services[job.service]
+    machine = fleet.machines[service.machine]
+    given = bound_settings(machine, service)
+    step = _step(catalog, EXAMINE, machine.name, machine.name, service.name, given)
+    return _only_steps(f"doctor-{job.name}", job.name, "Look for what will bite a backup", step)
 
 
 def restore_plan(point: RestorePoint, fleet: Fleet, catalog: Catalog) -> Plan:
@@ -87,7 +96,7 @@ def restore_plan(point: RestorePoint, fleet: Fleet, catalog: Catalog) -> Plan:
     return with_points(plan, {service.name: point}, fleet, catalog)
 
 
-def _on_the_vault(scenario: str, job: str, title: str, step: Step) -> Plan:
+def _only_steps(scenario: str, job: str, title: str, step: Step) -> Plan:
     branch = Branch(job, (step,), (), (), 0.0)
     return Plan(scenario, (PlannedRung(title, Approval.AUTO, (branch,)),), urgent=False)
 

@@ -15,6 +15,8 @@ from orchestrator.core.incident import Incident
 from orchestrator.core.steps import StepRecord
 from tasks.contract import Json, WorkReport
 
+MARK = "restore_point"  #: the detail of a report that tells of a backup has it
+
 
 class PointState(StrEnum):
     """How far a backup is. Only a verified one is restored."""
@@ -56,7 +58,7 @@ def point_of(incident: Incident, report: WorkReport, fleet: Fleet) -> RestorePoi
     if step is None or step.agent != report.agent or step.service not in fleet.services:
         return None
     try:
-        said = json.loads(report.detail)["restore_point"]
+        said = json.loads(report.detail)[MARK]
         return _read(said, incident, step, fleet, report.ended_at)
     except (ValueError, KeyError, TypeError):
         # The detail of any other step is text for people.

@@ -62,6 +62,20 @@ def run_job(
     return _begun(desk.backups.take(job, reason=_reason(why, caller), key=key))
 
 
+@router.post(
+    "/backups/{job}/doctor",
+    status_code=201,
+    summary="Find what will bite its backups; changes nothing (operator)",
+    responses=_RUN,
+)
+def examine_job(
+    job: str, why: Why, desk: AtDesk, caller: Operator, idempotency_key: Key = None
+) -> JSONResponse:
+    _demand_broker(desk)
+    key = _key(caller, idempotency_key, f"doctor:{job}")
+    return _begun(desk.backups.examine(job, reason=_reason(why, caller), key=key))
+
+
 @router.get(
     "/restore-points",
     summary="The newest restore points, those that failed included (viewer)",
