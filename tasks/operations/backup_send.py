@@ -24,6 +24,7 @@ class Arguments:
     ssh_user: str
     ssh_key: str  #: on this machine
     ssh_port: int = 22
+    ssh_known_hosts: str = ""  #: the agent's own, if not given; an unknown host is refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,9 @@ def _sums(ran: Ran) -> tuple[str, ...]:
 
 
 def _options(wanted: Arguments) -> tuple[str, ...]:
-    return ("-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-i", wanted.ssh_key)
+    known = wanted.ssh_known_hosts
+    hosts = ("-o", f"UserKnownHostsFile={known}") if known else ()
+    return ("-o", "BatchMode=yes", "-o", "ConnectTimeout=10", *hosts, "-i", wanted.ssh_key)
 
 
 def _ssh(wanted: Arguments, argv: tuple[str, ...]) -> tuple[str, ...]:
@@ -68,19 +71,23 @@ def decide(_wanted: Arguments, seen: Seen) -> Act | Leave | Refuse:
 
 def act(host: Host, wanted: Arguments, tell: Tell) -> None:
     parent, part = str(PurePosixPath(wanted.into).parent), f"{wanted.into}.part"
-    ready = 'mkdir -p -m 700 -- "$1" && rm -rf -- "$2" "$3"'
-    _demand(host, _ssh(wanted, ("sh", "-c", ready, "sh", parent, part, wanted.into)), SSH_SECONDS)
+    places = (parent, part, wanted.into)
+    _demand(host, _ssh(wanted, ("sh", "-c", _READY, "sh", *places)), SSH_SECONDS)
     tell(f"copying {wanted.backup} to {wanted.address}")
-    way = ("-q", "-p", "-r", "-P", str(wanted.ssh_port), *_options(wanted))
-    target = f"{wanted.ssh_user}@{wanted.address}:{part}"
-    _demand(host, ("scp", *way, "--", wanted.backup, target), COPY_SECONDS)
+    unpack = _ssh(wanted, ("tar", "-C", part, "-xf", "-"))
+    _demand(host, ("sh", "-c", _PIPE, "sh", wanted.backup, *unpack), COPY_SECONDS)
     _demand(host, _ssh(wanted, ("mv", "-T", "--", part, wanted.into)), SSH_SECONDS)
+
+
+_READY = 'mkdir -p -m 700 -- "$1" && rm -rf -- "$2" "$3" && mkdir -m 700 -- "$2"'
+# What tar could not read is missed by the comparison afterwards.
+_PIPE = 'from=$1; shift; tar -C "$from" -cf - . | "$@"'
 
 
 def _demand(host: Host, argv: tuple[str, ...], seconds: float) -> None:
     ran = host.run(argv, seconds=seconds)
     if not ran.ok:
-        raise ActFailed(f"{argv[0]}: {ran.complaint}")
+        raise ActFailed(f"the copy: {ran.complaint}")
 
 
 def judge(wanted: Arguments, _before: Seen, now: Seen) -> Met | Unmet:
@@ -102,7 +109,8 @@ send = Operation(
     judge,
     seconds=3600,
     in_plan=lambda wanted: (
-        f"scp -r {wanted.backup} {wanted.ssh_user}@{wanted.address}:{wanted.into}",
+        f"mkdir -p -m 700 {wanted.into} on {wanted.address}, as {wanted.ssh_user}",
+        f"tar -C {wanted.backup} -c . | ssh … tar -C {wanted.into} -x",
         "sha256sum of each file on both machines, compared",
     ),
 )
