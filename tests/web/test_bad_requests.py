@@ -95,6 +95,14 @@ PROTECTED = [
     ("GET", "/api/v1/maintenance", Role.VIEWER),
     ("POST", "/api/v1/maintenance", Role.OPERATOR),
     ("POST", "/api/v1/maintenance/x/stop", Role.OPERATOR),
+    ("GET", "/api/v1/backups", Role.VIEWER),
+    ("POST", "/api/v1/backups/x/run", Role.OPERATOR),
+    ("POST", "/api/v1/backups/x/doctor", Role.OPERATOR),
+    ("GET", "/api/v1/restore-points", Role.VIEWER),
+    ("GET", "/api/v1/restore-points/x", Role.VIEWER),
+    ("GET", "/api/v1/restore-points/x/plan", Role.VIEWER),
+    ("POST", "/api/v1/restore-points/x/verify", Role.OPERATOR),
+    ("POST", "/api/v1/restore-points/x/restore", Role.OPERATOR),
 ]
 
 
