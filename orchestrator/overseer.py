@@ -29,14 +29,7 @@ from orchestrator.core.health import (
     without_data,
 )
 from orchestrator.core.incident import WORKING, IllegalMove, Incident, State, may_begin
-from orchestrator.core.picture import (
-    DEAD_AFTER,
-    Condition,
-    Picture,
-    Sight,
-    Start,
-    look_at_fleet,
-)
+from orchestrator.core.picture import look_at_fleet
 from orchestrator.core.policy import (
     Allowed,
     Ask,
@@ -47,6 +40,7 @@ from orchestrator.core.policy import (
     machines_of,
     may_start,
 )
+from orchestrator.core.sight import DEAD_AFTER, Condition, Picture, Sight, Start
 from tasks.contract import Reading
 
 log = logging.getLogger("autobot_dr.overseer")
@@ -95,7 +89,7 @@ class Overseer:
                 start := noticed(self._starts.get(watch.service), reading)
             ):
                 self._starts[watch.service] = start
-            if watch.use is Use.ANSWERS and reading.healthy:
+            if watch.use is Use.ANSWERS and _over_its_start(reading):
                 self._healthy(watch.service, reading.asked_at)
         if standing.health is Health.DOWN and (before is None or before.health is not Health.DOWN):
             self.wake()
@@ -132,7 +126,9 @@ class Overseer:
         silent = set(self.silent_machines(DEAD_AFTER))
         with self._lock:
             mine = [e for e in self.watches if e.vantage not in (COORDINATOR, *silent)]
-            return without_data(mine, self._standings, now) if self._hearing_since else ()
+            if self._hearing_since is None:
+                return ()
+            return without_data(mine, self._standings, now)
 
     def picture(self) -> Picture | None:
         return self.view.picture if self.view else None
@@ -252,3 +248,8 @@ class Overseer:
             if each.failure is not None
             for at in each.begun
         ]
+
+
+def _over_its_start(reading: Reading) -> bool:
+    """Healthy, or ill in a way that only a service has that has started."""
+    return reading.healthy or reading.metrics.get("started", 0) > 0

@@ -18,7 +18,14 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
-from orchestrator.core.fleet import Approval, Each, Rung, Scenario, StepTemplate
+from orchestrator.core.fleet import (
+    APPROVAL_SECONDS,
+    Approval,
+    Each,
+    Rung,
+    Scenario,
+    StepTemplate,
+)
 from orchestrator.core.plan import Fault
 from orchestrator.schema import NAME_RULE, Line, Name, Positive, Shape, faults_of, is_name
 from orchestrator.yamlfile import Document, read_document
@@ -54,6 +61,7 @@ class RungShape(Shape):
     rung: Line
     approval: Approval = Field(default=Approval.AUTO, strict=False)
     each: Each = Field(default=Each.ONCE, strict=False)
+    within: Positive = APPROVAL_SECONDS
     steps: list[Annotated[StepShape, BeforeValidator(_step)]] = Field(min_length=1)
 
 
@@ -107,7 +115,13 @@ def _read(path: Path) -> Scenario | tuple[Fault, ...]:
     if faults:
         return tuple(faults)
     rungs = tuple(
-        Rung(each.rung, tuple(step.template() for step in each.steps), each.approval, each.each)
+        Rung(
+            each.rung,
+            tuple(step.template() for step in each.steps),
+            each.approval,
+            each.each,
+            each.within,
+        )
         for each in shape.ladder
     )
     return Scenario(

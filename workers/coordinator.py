@@ -97,6 +97,7 @@ def _serve() -> int:
         ready=ready,
         picture=watching.overseer.picture,
         calls=store.calls.of_run,
+        lateness=watching.watcher.lateness,
     )
     with ExitStack() as running:
         running.callback(store.close)

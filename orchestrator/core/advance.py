@@ -174,6 +174,11 @@ def _after_check(incident: Incident, event: Checked, now: float) -> Decision:
 
 
 def _after_tick(incident: Incident, tick: Tick, now: float) -> Decision:
+    if incident.state is State.AWAITING_APPROVAL and incident.asked_at is not None:
+        rung = incident.plan.rungs[incident.rung]
+        if now > incident.asked_at + rung.within_s:
+            waited = f"nobody allowed rung {rung.title!r} within {rung.within_s / 60:g} min"
+            return _escalated(incident, waited, now)
     if incident.state not in WORKING:
         return Decision(incident)
     return _go_on(_changed(Decision(incident), find_overdue(incident, tick, now)), now)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.core.fleet import Fleet
-from orchestrator.core.picture import Condition, Evidence, Picture, ServiceView
+from orchestrator.core.sight import Condition, Evidence, Picture, ServiceView
 from tasks.contract import Kind
 
 

@@ -54,7 +54,7 @@ class _Compiler:
             branches = self.machine_branches(rung, place)
         else:
             branches = (self.single_branch(rung, place),)
-        return PlannedRung(rung.title, rung.approval, branches)
+        return PlannedRung(rung.title, rung.approval, branches, rung.within_s)
 
     def single_branch(self, rung: Rung, place: str) -> Branch:
         steps = self.steps(rung, "", iter(range(10_000)), place, alone=True)

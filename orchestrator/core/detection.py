@@ -16,9 +16,9 @@ from orchestrator.core.failure import Failure, Severity
 from orchestrator.core.fleet import Fleet
 from orchestrator.core.health import Health, Standing
 from orchestrator.core.incident import WORKING, Incident, State
-from orchestrator.core.picture import Condition, Picture, ServiceView
 from orchestrator.core.plan import Plan
 from orchestrator.core.policy import Rules
+from orchestrator.core.sight import Condition, Picture, ServiceView
 from orchestrator.core.told import A_CONSEQUENCE_OF, PART_OF
 from tasks.contract import Kind
 
@@ -193,7 +193,7 @@ def _known(
         if now_is is not None and _worth_reopening(now_is):
             yield Tell(incident.run, Relapsed(now_is))
         elif picture.at - (incident.ended_at or 0.0) >= rules.settle_s:
-            yield Tell(incident.run, Settled(f"stayed well for {rules.settle_s / 60:g} min"))
+            yield Tell(incident.run, Settled(f"stayed well for {_span(rules.settle_s)}"))
         return
     if incident.failure is None:
         return
@@ -207,6 +207,10 @@ def _known(
             yield Tell(incident.run, Observed(kept))
     elif incident.state not in WORKING:
         yield from _over(incident, incident.failure, picture, common)
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 60:g} min" if seconds % 60 == 0 else f"{seconds:g} s"
 
 
 def _worth_reopening(failure: Failure) -> bool:

@@ -85,6 +85,9 @@ class Fleet:
         return tuple(each for each in self.services.values() if each.machine == machine)
 
 
+APPROVAL_SECONDS = 1800.0  #: for a yes, unless the rung says otherwise
+
+
 class Approval(StrEnum):
     """Whether a rung may start by itself."""
 
@@ -118,6 +121,7 @@ class Rung:
     steps: tuple[StepTemplate, ...]
     approval: Approval = Approval.AUTO
     each: Each = Each.ONCE
+    within_s: float = APPROVAL_SECONDS  #: how long a yes is waited for
 
 
 @dataclass(frozen=True, slots=True)

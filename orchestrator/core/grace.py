@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from orchestrator.core.picture import Start
+from orchestrator.core.sight import Start
 from tasks.contract import Reading
 
 REMEMBERED = 50  #: starts of a service that are learned from

@@ -202,7 +202,10 @@ def forgiven(watch: Watch, standing: Standing, verified_at: float) -> Standing:
         return standing
     reason = "verified from outside, and not asked often enough since"
     first = since[0] if since else None
-    return replace(standing, health=Health.UNKNOWN, reason=reason, first_bad_at=first)
+    # Who needs it has time to follow from then on.
+    return replace(
+        standing, health=Health.UNKNOWN, reason=reason, since=verified_at, first_bad_at=first
+    )
 
 
 def without_data(

@@ -82,6 +82,7 @@ class Incident:
     held: bool = False  #: escalated only because something spoke against acting
     informed: bool = False  #: whether the first level was told of the failure
     acknowledged_by: str = ""
+    asked_at: float | None = None  #: since when a yes is waited for
     cured: bool = False  #: whether it was resolved before it was closed
 
     @property
@@ -119,5 +120,8 @@ def move(incident: Incident, to: State, reason: str, now: float) -> tuple[Incide
     if to in (State.OPEN, State.RECOVERING, State.AWAITING_APPROVAL):
         ended_at = None
     cured = to is State.RESOLVED or (to is State.CLOSED and incident.state is State.RESOLVED)
-    changed = replace(incident, state=to, reason=reason, ended_at=ended_at, cured=cured)
+    asked_at = now if to is State.AWAITING_APPROVAL else None
+    changed = replace(
+        incident, state=to, reason=reason, ended_at=ended_at, cured=cured, asked_at=asked_at
+    )
     return changed, Entry(now, "state", f"{to}: {reason}")

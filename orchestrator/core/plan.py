@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from orchestrator.core.fleet import Approval
+from orchestrator.core.fleet import APPROVAL_SECONDS, Approval
 from tasks.contract import Json
 
 
@@ -84,6 +84,7 @@ class PlannedRung:
     title: str
     approval: Approval
     branches: tuple[Branch, ...]
+    within_s: float = APPROVAL_SECONDS  #: how long a yes is waited for
 
     @property
     def waves(self) -> tuple[tuple[Branch, ...], ...]:

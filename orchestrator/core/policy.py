@@ -16,7 +16,7 @@ from orchestrator.core.failure import Failure, Severity
 from orchestrator.core.fleet import Approval
 from orchestrator.core.health import Health
 from orchestrator.core.incident import Incident
-from orchestrator.core.picture import Condition, Evidence, Picture, ServiceView
+from orchestrator.core.sight import Condition, Evidence, Picture, ServiceView
 from tasks.contract import Kind
 
 

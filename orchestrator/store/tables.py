@@ -57,6 +57,7 @@ RUNS = sa.Table(
     sa.Column("dead", sa.Text, nullable=False, server_default="[]"),
     sa.Column("begun", sa.Text, nullable=False, server_default="[]"),
     sa.Column("episode", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("asked_at", sa.Double),
     sa.Column("held", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("cured", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("informed", sa.Boolean, nullable=False, server_default=sa.false()),

@@ -15,7 +15,8 @@ from fastapi.responses import HTMLResponse
 from orchestrator.backups import Backups
 from orchestrator.config import Configuration
 from orchestrator.coordinator import Coordinator
-from orchestrator.core.picture import Picture
+from orchestrator.core.sight import Picture
+from orchestrator.schedule import Lateness
 from orchestrator.web import (
     backups,
     docspage,
@@ -48,6 +49,7 @@ def make_web(
     ready: Ready,
     picture: Callable[[], Picture | None] = lambda: None,
     calls: CallsOf = lambda _run: (),
+    lateness: Callable[[], Lateness | None] = lambda: None,
 ) -> FastAPI:
     """The app. `ready` gives complaints about store and broker; none means ready.
 
@@ -62,7 +64,9 @@ def make_web(
     )
     board = StatusBoard(coordinator, picture)
     jobs = Backups(coordinator, configuration.inventory.backups)
-    app.state.desk = Desk(coordinator, configuration, tokens, board, ready, calls, jobs)
+    app.state.desk = Desk(
+        coordinator, configuration, tokens, board, ready, calls, picture, lateness, jobs
+    )
     for part in (runs, incidents, reviews, maintenance, backups, looking, events, pages):
         app.include_router(part.router)
 

@@ -17,7 +17,9 @@ from orchestrator.config import Configuration
 from orchestrator.coordinator import Coordinator
 from orchestrator.core.incident import Incident
 from orchestrator.core.review import Called
+from orchestrator.core.sight import Picture
 from orchestrator.notebook import UnknownIncident
+from orchestrator.schedule import Lateness
 from orchestrator.web.access import Caller, Role, Tokens, caller_of
 from orchestrator.web.problems import Problem
 from orchestrator.web.status import StatusBoard
@@ -39,6 +41,8 @@ class Desk:
     board: StatusBoard
     ready: Ready
     calls: CallsOf
+    picture: Callable[[], Picture | None]
+    lateness: Callable[[], Lateness | None]
     backups: Backups
 
 

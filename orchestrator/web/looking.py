@@ -61,6 +61,10 @@ def readyz(desk: AtDesk) -> JSONResponse:
 def prometheus(desk: AtDesk, _caller: Viewer) -> PlainTextResponse:
     store = desk.coordinator.store
     text = metrics.text(
-        store.runs(limit=metrics.NEWEST), pending=len(store.pending_effects()), ready=desk.ready()
+        store.runs(limit=metrics.NEWEST),
+        pending=len(store.pending_effects()),
+        ready=desk.ready(),
+        picture=desk.picture(),
+        lateness=desk.lateness(),
     )
     return PlainTextResponse(text, media_type=metrics.MEDIA_TYPE)

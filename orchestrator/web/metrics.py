@@ -9,13 +9,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from orchestrator.core.health import Health
 from orchestrator.core.incident import Incident, State
+from orchestrator.core.sight import Picture
+from orchestrator.schedule import Lateness
 
 MEDIA_TYPE = "text/plain; version=0.0.4"
 NEWEST = 100  #: runs that are counted; a scrape must not read a year of history
 
 
-def text(runs: Sequence[Incident], *, pending: int, ready: Sequence[str]) -> str:
+def text(
+    runs: Sequence[Incident],
+    *,
+    pending: int,
+    ready: Sequence[str],
+    picture: Picture | None = None,
+    lateness: Lateness | None = None,
+) -> str:
     states = Counter(each.state for each in runs)
     times: dict[str, float] = {}
     for each in reversed(runs):
@@ -35,7 +45,46 @@ def text(runs: Sequence[Incident], *, pending: int, ready: Sequence[str]) -> str
         _gauge("autobot_dr_pending_effects", "Decided and not yet sent.", {"": pending}),
         _gauge("autobot_dr_ready", "1 when store and broker answer.", {"": int(not ready)}),
     ]
+    gauges += _watched(picture) if picture else []
+    gauges += _late(lateness) if lateness else []
     return "".join(line for gauge in gauges for line in gauge)
+
+
+def _watched(picture: Picture) -> list[Iterable[str]]:
+    services = picture.services.values()
+    asked = {e.service: picture.at - e.last.asked_at for e in services if e.last}
+    return [
+        _gauge(
+            "autobot_dr_service_health",
+            "1 for the health that each service has now.",
+            {
+                f'{{service="{each.service}",health="{health.value}"}}': int(each.health is health)
+                for each in services
+                for health in Health
+            },
+        ),
+        _gauge(
+            "autobot_dr_reading_age_seconds",
+            "Since the newest reading of what decides a service's health.",
+            {f'{{service="{name}"}}': age for name, age in asked.items()},
+        ),
+    ]
+
+
+def _late(lateness: Lateness) -> list[Iterable[str]]:
+    values = {"0.5": lateness.p50, "0.99": lateness.p99, "1": lateness.max}
+    return [
+        _gauge(
+            "autobot_dr_probe_lateness_seconds",
+            "From due to started, of the watcher's probes in the last minutes.",
+            {f'{{quantile="{name}"}}': value for name, value in values.items()},
+        ),
+        _gauge(
+            "autobot_dr_probes_skipped",
+            "Of them never started, because too many of the same were still out.",
+            {"": lateness.skipped},
+        ),
+    ]
 
 
 def _gauge(name: str, said: str, values: Mapping[str, float]) -> Iterable[str]:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from orchestrator.coordinator import Coordinator
-from orchestrator.core.picture import Picture
+from orchestrator.core.sight import Picture
 from orchestrator.ports import StoreUnavailable
 from orchestrator.web.statusshape import Around, StatusShape, as_looked, as_watched
 from tasks.contract import Reading

@@ -18,8 +18,8 @@ from orchestrator.core.detection import brought_back
 from orchestrator.core.fleet import Fleet, Machine, Service
 from orchestrator.core.health import Health
 from orchestrator.core.incident import WORKING, Incident, State
-from orchestrator.core.picture import Condition, MachineView, Picture, ServiceView
 from orchestrator.core.policy import Window
+from orchestrator.core.sight import Condition, MachineView, Picture, ServiceView
 from orchestrator.web.shapes import maybe, rfc3339, rounded
 from tasks.contract import Json, Reading
 

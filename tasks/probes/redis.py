@@ -168,7 +168,9 @@ def measure(wanted: Arguments, answer: Mapping[str, Json]) -> Mapping[str, float
             found[metric] = float(answer[said] != "ok")
     wanted_role = _ROLES.get(wanted.expect_role, answer["role"])
     broken = answer.get("master_link_status", "up") != "up" or answer["role"] != wanted_role
-    return {**found, "replication_broken": float(broken)}
+    # That it refuses writes, say, is no part of its start any more.
+    started = answer["state"] in ("ready", "misconf")
+    return {**found, "replication_broken": float(broken), "started": float(started)}
 
 
 redis = network_probe(

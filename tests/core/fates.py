@@ -15,7 +15,6 @@ from orchestrator.core.detection import Open
 from orchestrator.core.events import Begin, Checked, CheckResult, Event, Held, Publish, Reported
 from orchestrator.core.health import Use
 from orchestrator.core.incident import WORKING, Incident, State, may_begin
-from orchestrator.core.picture import Condition
 from orchestrator.core.plan import Plan
 from orchestrator.core.policy import (
     Allowed,
@@ -27,6 +26,7 @@ from orchestrator.core.policy import (
     machines_of,
     may_start,
 )
+from orchestrator.core.sight import Condition
 from tasks.contract import Kind, Outcome, WorkOrder, WorkReport
 from tests.core.sky import PLANS, RULES, Sky
 

@@ -16,9 +16,10 @@ from orchestrator.core.failure import Failure
 from orchestrator.core.fleet import Fleet
 from orchestrator.core.health import COORDINATOR, Limit, Rule, Standing, Use, Watch, judge
 from orchestrator.core.incident import Incident
-from orchestrator.core.picture import Picture, Sight, Start, look_at_fleet
+from orchestrator.core.picture import look_at_fleet
 from orchestrator.core.plan import Plan
 from orchestrator.core.policy import FleetState, Rules, Ruling, may_start
+from orchestrator.core.sight import Picture, Sight, Start
 from tasks.contract import Json, Kind, Reading
 from tests.core import worlds
 

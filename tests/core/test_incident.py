@@ -142,7 +142,7 @@ class TestTheLadder:
         assert here.state() == State.AWAITING_APPROVAL
         assert decision.effects == (CallHuman(here.incident.reason),)
         assert "'restart the VM' waits for approval" in here.incident.reason
-        here.silence()
+        here.do(Tick())
         assert here.state() == State.AWAITING_APPROVAL
         decision = here.do(Approved("eve"))
         assert orders(decision) == ["inc-run-1.1.0.1", "inc-run-1.1.1.1"]
@@ -469,3 +469,17 @@ class TestReports:
         ids += orders(here.do(Reported(lost)))
         ids += orders(here.report(1, Outcome.UNKNOWN))
         assert len(ids) == len(set(ids)) > 1
+
+
+def test_a_yes_is_waited_for_until_its_deadline_and_then_people_are_called_again() -> None:
+    asking = replace(worlds.RESTART, approval=Approval.ASK, within_s=600.0)
+    course = Course(worlds.plan(asking))
+    assert course.state() is State.AWAITING_APPROVAL
+    course.do(Tick(), after=599)
+    assert course.state() is State.AWAITING_APPROVAL
+    course.do(Tick(), after=2)
+    assert course.state() is State.ESCALATED
+    assert "within 10 min" in course.incident.reason
+    assert course.last.effects == (CallHuman(course.incident.reason),)
+    course.do(Resumed("alice"))
+    assert course.state() is State.RECOVERING

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.core.common import Verdict
 from orchestrator.core.health import Health, Limit, Use
-from orchestrator.core.picture import Condition, Evidence, Start
+from orchestrator.core.sight import Condition, Evidence, Start
 from tasks.contract import Kind
 from tests.core.sky import Sky
 
@@ -54,6 +54,18 @@ def test_after_its_need_is_back_it_has_time_to_follow() -> None:
     assert sky.go(1).picture().services["api"].because == ""  # two misses since: its own trouble
 
 
+def test_after_a_run_brought_its_need_back_it_has_time_to_follow_too() -> None:
+    sky = Sky().down("db")
+    sky.kinds["api/answers"] = Kind.BAD
+    sky.go(2)
+    sky.verified["db"] = sky.now
+    sky.kinds |= {"db/answers": Kind.GOOD, "db/local": Kind.GOOD, "db/unit": Kind.GOOD}
+    assert sky.picture().services["api"].because == "db"
+    assert sky.go(1).picture().services["api"].because == "db"
+    assert sky.go(1).picture().services["api"].because == "db"
+    assert sky.go(2).picture().services["api"].because == ""
+
+
 def test_an_answer_confirms_that_it_is_down_and_silence_alone_does_not() -> None:
     sky = Sky()
     sky.kinds["db/answers"] = Kind.BAD
@@ -83,13 +95,33 @@ def test_what_was_seen_before_it_failed_is_no_witness() -> None:
     assert sky.go(2).picture().services["db"].evidence is Evidence.WAITING
 
 
+def test_who_reached_it_before_our_first_silence_was_over_is_no_witness() -> None:
+    """Power is lost while we wait for an answer: a neighbour may have had one a moment before."""
+    sky = Sky()
+    sky.add("db/seen-from-m2", Use.NEIGHBOUR, vantage="m2")
+    sky.kinds["db/answers"] = Kind.SILENT
+    sky.go(1)
+    sky.mute |= {"m1", "m2"}
+    assert sky.go(1).picture().services["db"].evidence is Evidence.WAITING
+
+
 def test_a_neighbour_that_reaches_it_contradicts_our_silence() -> None:
     sky = Sky()
     sky.add("db/seen-from-m2", Use.NEIGHBOUR, vantage="m2")
     sky.mute.add("m1")
     sky.kinds["db/answers"] = Kind.SILENT
-    view = sky.go(2).picture().services["db"]
+    assert sky.go(2).picture().services["db"].evidence is Evidence.WAITING
+    view = sky.go(1).picture().services["db"]
     assert (view.evidence, view.witness[:13]) == (Evidence.CONTRADICTED, "m2 reaches it")
+
+
+def test_a_hung_service_still_accepts_connections_and_that_is_no_doubt() -> None:
+    sky = Sky()
+    sky.add("db/seen-from-m2", Use.NEIGHBOUR, vantage="m2")
+    sky.kinds["db/answers"] = Kind.SILENT
+    del sky.watches["db/local"]  # its own agent's answer is still out
+    del sky.standings["db/local"]
+    assert sky.go(4).picture().services["db"].evidence is not Evidence.CONTRADICTED
 
 
 @pytest.mark.parametrize(
@@ -201,7 +233,7 @@ class TestManyAtOnce:
     def test_one_who_reaches_them_is_enough_for_doubt(self) -> None:
         sky = Sky()
         sky.add("db/seen-from-m5", Use.NEIGHBOUR, vantage="m5")
-        common = sky.lose("m1", "m2", "m3", power=Kind.GOOD).common()
+        common = sky.lose("m1", "m2", "m3", power=Kind.GOOD, times=3).common()
         assert common is not None
         assert common.verdict is Verdict.VANTAGE
         assert "m5 reaches it" in common.reason

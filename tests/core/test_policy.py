@@ -8,8 +8,8 @@ import pytest
 
 from orchestrator.core.fleet import Approval
 from orchestrator.core.health import Limit, Use
-from orchestrator.core.picture import Start
 from orchestrator.core.policy import Allowed, Ask, Forbidden, Rules, Ruling, Wait, Window
+from orchestrator.core.sight import Start
 from tasks.contract import Kind
 from tests.core.sky import RULES, Sky
 

@@ -121,7 +121,7 @@ def test_a_run_that_goes_on_calls_nobody_and_calls_anew_when_it_fails_again(stor
     decide(store, Resumed("alice"))
     keep_turning(store, made, 1)
     assert len(channel.sent) == 1
-    assert calls(store)["secondary"].error == "the run is recovering"
+    assert calls(store)["secondary"].error == "resumed by alice"
     decide(store, Cancelled("alice"))
     keep_turning(store, made, 5, lambda: len(channel.sent) == 3)
     made.close()

@@ -48,8 +48,7 @@ def main() -> int:
 def _recovered(fleet: Watched, case: Case) -> dict[str, object]:
     row: dict[str, object] = {"scenario": case.scenario, "way": case.way, "passed": False}
     try:
-        fault_at = break_it(fleet, case)
-        took = recovered(fleet, case, fault_at)
+        took = recovered(fleet, case, break_it(fleet, case))
         row |= {"passed": True, **asdict(took)}
         times = (took.detected, took.decided, took.first_effect, took.executed, took.verified)
         said = " ".join(f"{each:7.1f}" for each in times)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tests.sweeps.cases import Case, Forbearance
@@ -17,22 +18,30 @@ ACTING = ("service.restart", "service.start", "service.stop", "process.stop", "v
           "vm.restart", "vm.stop", "redis.mend", "ollama.pull_missing")  # fmt: skip
 
 
-def break_it(fleet: Watched, case: Case) -> float:
-    """The moment just before the fault was made."""
+@dataclass(frozen=True)
+class Broken:
+    """When a fault was begun, and when all of it was made."""
+
+    began: float
+    complete: float
+
+
+def break_it(fleet: Watched, case: Case) -> Broken:
+    """Break what the case says."""
     began = time.time()
     targets = list(fleet.lab.machines) if case.target == "*" else [case.target]
     for target in targets:
         fleet.lab.break_(case.kind, target)
-    # Several machines are broken one after the other; the failure is complete with the last.
-    return time.time() if len(targets) > 1 else began
+    # One fault counts from its beginning; of several, the failure is complete with the last.
+    return Broken(began, time.time() if len(targets) > 1 else began)
 
 
-def recovered(fleet: Watched, case: Case, fault_at: float) -> Times:
+def recovered(fleet: Watched, case: Case, fault: Broken) -> Times:
     """The times of the incident that came of it, once it was resolved by itself."""
     service = case.service or "redis"
     incident = fleet.await_incident(
         service,
-        fault_at - 5,
+        fault.began,
         ("resolved", "closed", "escalated", "awaiting_approval"),
         case.seconds,
     )
@@ -41,7 +50,7 @@ def recovered(fleet: Watched, case: Case, fault_at: float) -> Times:
     assert incident["state"] in ("resolved", "closed"), told
     assert incident["scenario"] == case.scenario, told
     assert run["steps"], f"it came back without us:\n{told}"
-    return times(run, fault_at)
+    return times(run, fault.complete)
 
 
 def forbear(fleet: Watched, case: Forbearance) -> None:

@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +26,12 @@ from deploy.lab.stage import Theatre, fitted
 from tests.integration.rig import wait_for
 
 MAIL_PORT = 2525
+CLOUD_PORT = 8090
+PEOPLE = (
+    ("Primary On-Call", "primary"),
+    ("Secondary On-Call", "second"),
+    ("Infrastructure Lead", "lead"),
+)
 Incident = Mapping[str, Any]
 
 
@@ -129,28 +135,48 @@ def times(run: Mapping[str, Any], fault_at: float) -> Times:
     )
 
 
-def watched_fleet(lab: Lab, **recovery: Any) -> dict[str, Any]:
+def watched_fleet(
+    lab: Lab, levels: Sequence[float], changes: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
     """The lab's fleet with people to call, and with incidents that settle at once."""
     fleet = fitted(lab)
+    people = zip(PEOPLE, levels, strict=True)
     fleet["contacts"] = [
-        {"role": "Primary On-Call", "after": 0, "reach": "mailto://primary@example.com"},
-        {"role": "Secondary On-Call", "after": "15 min", "reach": "mailto://second@example.com"},
-        {"role": "Infrastructure Lead", "after": "30 min", "reach": "mailto://lead@example.com"},
+        {"role": role, "after": after, "reach": f"mailto://{name}@example.com"}
+        for (role, name), after in people
     ]
+    # What serves meanwhile for Ollama; a test may have it answer.
+    fleet["services"]["ollama"]["fallback"] = {
+        "probe": "http",
+        "from": "coordinator",
+        "url": f"http://{lab.coordinator_address}:{CLOUD_PORT}/v1/models",
+        "interval": "2 s",
+        "timeout": "2 s",
+        "title": "cloud LLM",
+    }
     # A sweep breaks the same service again and again; that it flaps is another test.
-    fleet["recovery"] = {"attempts": 50, "fleet_attempts": 500, "settle": "2 s", **recovery}
+    fleet["recovery"] = {
+        "attempts": 50,
+        "fleet_attempts": 500,
+        "settle": "2 s",
+        "backoff": 0,
+    }
+    for section, settings in changes.items():
+        fleet[section] = {**fleet[section], **settings}
     # The model that is missing at first would be an incident of its own all the time.
     fleet["services"]["ollama"]["settings"]["models"] = ["llama3.2"]
     return fleet
 
 
 @contextmanager
-def watched(place: Path, **recovery: Any) -> Iterator[Watched]:
+def watched(
+    place: Path, *, levels: Sequence[float] = (0, 900, 1800), **changes: Mapping[str, Any]
+) -> Iterator[Watched]:
     """Six real machines, all services started, `autobot-dr up` watching them."""
     lab = labs.prepare("nspawn", place / "lab")
     try:
-        smtp = {"AUTOBOT_DR_SMTP_URL": f"smtp://{lab.coordinator_address}:{MAIL_PORT}"}
-        theatre = Theatre(lab, place / "home", watched_fleet(lab, **recovery), smtp)
+        smtp = {"AUTOBOT_DR_SMTP_URL": f"smtp+plain://{lab.coordinator_address}:{MAIL_PORT}"}
+        theatre = Theatre(lab, place / "home", watched_fleet(lab, levels, changes), smtp)
         mails = place / "mails"
         with _mail_server(lab, mails), theatre.up():
             done = theatre.call(*theatre.command("recover", "full-system", "--json"))

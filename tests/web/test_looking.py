@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from orchestrator.schedule import Lateness
+from orchestrator.web import metrics
 from orchestrator.web.access import Role
 from orchestrator.web.status import StatusBoard
+from tests.core.sky import Sky
 from tests.web.world import Api, World
 
 
@@ -61,6 +64,17 @@ def test_health_of_the_process(world: World, caller: Callable[[Role | None], Api
     assert answer.status_code == 503
     assert answer.json()["detail"] == world.complaints[0]
     assert nobody.get("/healthz").status_code == 200
+
+
+def test_metrics_tell_how_late_the_watcher_is_and_how_services_are() -> None:
+    late = Lateness(0.001, 0.2, 0.5, 100, 2)
+    lines = metrics.text(
+        [], pending=0, ready=[], picture=Sky().down("db").picture(), lateness=late
+    ).splitlines()
+    assert 'autobot_dr_probe_lateness_seconds{quantile="0.99"} 0.2' in lines
+    assert "autobot_dr_probes_skipped 2" in lines
+    assert 'autobot_dr_service_health{service="db",health="down"} 1' in lines
+    assert 'autobot_dr_service_health{service="web",health="down"} 0' in lines
 
 
 def test_metrics_count_runs(world: World, api: Api) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from orchestrator.core.health import Health, Standing
 from orchestrator.core.incident import Incident
-from orchestrator.core.picture import Condition, MachineView, Picture, ServiceView
 from orchestrator.core.policy import Window
+from orchestrator.core.sight import Condition, MachineView, Picture, ServiceView
 from orchestrator.ports import StoreUnavailable
 from orchestrator.store import MemoryStore
 from tasks.contract import Reading

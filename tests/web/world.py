@@ -37,10 +37,10 @@ from orchestrator.core.fleet import (
 )
 from orchestrator.core.health import Health, Rule
 from orchestrator.core.incident import Incident
-from orchestrator.core.picture import Picture
 from orchestrator.core.plan import Plan
 from orchestrator.core.policy import Rules
 from orchestrator.core.review import Called
+from orchestrator.core.sight import Picture
 from orchestrator.fleetfile import Inventory
 from orchestrator.lookout import Lookout
 from orchestrator.ports import PublishFailed

@@ -9,6 +9,7 @@ down_revision = "0001"
 
 def upgrade() -> None:
     op.add_column("runs", sa.Column("failure", sa.Text))
+    op.add_column("runs", sa.Column("asked_at", sa.Double))
     for name in ("dead", "begun"):
         op.add_column("runs", sa.Column(name, sa.Text, nullable=False, server_default="[]"))
     op.add_column("runs", sa.Column("episode", sa.Integer, nullable=False, server_default="0"))
