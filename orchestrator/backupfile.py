@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from orchestrator.catalog import TaskCatalog
-from orchestrator.core.backups import EVERY_DAY, Job, Kind, backup_plan
+from orchestrator.core.backups import EVERY_DAY, Job, Keep, Kind, backup_plan
 from orchestrator.core.fleet import Fleet, Objectives
 from orchestrator.core.plan import Fault, Plan
 from orchestrator.schema import Line, Name, Positive, Shape
@@ -53,6 +53,13 @@ class RpoShape(Shape):
         return self
 
 
+class KeepShape(Shape):
+    within: Positive = 2 * DAY
+    daily: Annotated[int, Field(ge=0)] = 0
+    weekly: Annotated[int, Field(ge=0)] = 0
+    monthly: Annotated[int, Field(ge=0)] = 0
+
+
 class BackupShape(Shape):
     kind: Annotated[Kind, Field(strict=False)]
     service: Name
@@ -63,6 +70,7 @@ class BackupShape(Shape):
     days: list[Annotated[str, AfterValidator(_day)]] = Field(default_factory=list)
     every: Positive | None = None
     rpo: RpoShape | None = None
+    keep: KeepShape | None = None
 
     @model_validator(mode="after")
     def one_schedule(self) -> BackupShape:
@@ -80,6 +88,7 @@ def jobs(shapes: Mapping[str, BackupShape], objectives: Objectives) -> dict[str,
 
 def _job(name: str, shape: BackupShape, objectives: Objectives) -> Job:
     own = shape.rpo
+    keep = shape.keep
     days = frozenset(_DAYS.index(each) for each in shape.days)
     return Job(
         name,
@@ -93,6 +102,7 @@ def _job(name: str, shape: BackupShape, objectives: Objectives) -> Job:
         shape.at,
         days or EVERY_DAY,
         shape.every,
+        Keep(keep.within, keep.daily, keep.weekly, keep.monthly) if keep else None,
     )
 
 

@@ -10,7 +10,7 @@ from orchestrator.catalog import TaskCatalog
 from orchestrator.core.backups import needing_points, with_points
 from orchestrator.core.fleet import Fleet
 from orchestrator.core.plan import Plan
-from orchestrator.core.restorepoints import MARK, point_of
+from orchestrator.core.restorepoints import GONE, MARK, gone, point_of
 from orchestrator.ports import Store
 from tasks.contract import WorkReport
 
@@ -27,8 +27,11 @@ def catalogue(report: WorkReport, store: Store, fleet: Fleet) -> None:
 
     The same report again changes nothing.
     """
-    if MARK not in report.detail:
+    if MARK not in report.detail and GONE not in report.detail:
         return
     stored = store.load(report.run)
-    if stored and (point := point_of(stored.incident, report, fleet)):
+    if stored is None:
+        return
+    if point := point_of(stored.incident, report, fleet):
         store.restore_points.record(point)
+    store.restore_points.forget(gone(stored.incident, report))

@@ -23,10 +23,13 @@ class RestorePoints(Protocol):
     - `record` keeps one row for an id. What was reported later counts, in whichever order it
       comes; the same once more changes nothing, and the job stays the one that was told first;
     - `newest_verified` is by what a point covers, not by when it was proved again;
+    - `forget` takes out those that are not there any more, and passes over those it never knew;
     - any implementation may be called from several threads at once.
     """
 
     def record(self, point: RestorePoint) -> None: ...
+
+    def forget(self, points: Sequence[str]) -> None: ...
 
     def get(self, point: str) -> RestorePoint | None: ...
 

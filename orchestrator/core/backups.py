@@ -10,7 +10,7 @@ was loaded and counted is what its own step shows.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from itertools import count
 
@@ -21,7 +21,7 @@ from orchestrator.core.restorepoints import RestorePoint
 from tasks.contract import Json
 
 TAKE, PROVE, RESTORE = "redis.backup", "redis.prove", "redis.restore"
-SEND, EXAMINE = "backup.send", "redis.doctor"
+SEND, EXAMINE, PRUNE = "backup.send", "redis.doctor", "redis.prune"
 #: Where a backup arrives on the machine that it is restored on. There is room, and a restart
 #: does not empty it.
 ARRIVALS = "/var/tmp/autobot-dr"  # noqa: S108 - each is a folder that only its owner may enter
@@ -32,6 +32,16 @@ class Kind(StrEnum):
     """What is backed up, and so how."""
 
     REDIS = "redis"
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """The newest verified of so many days, weeks and months; and all that is younger."""
+
+    within_s: float
+    daily: int
+    weekly: int
+    monthly: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,7 @@ class Job:
     at_s: float | None = None  #: of the day, in UTC; None: only on demand, or every so often
     days: frozenset[int] = EVERY_DAY  #: 0 is Monday
     every_s: float | None = None
+    keep: Keep | None = None  #: None: nothing is ever removed
 
 
 def scenario_of(job: Job) -> str:
@@ -64,7 +75,13 @@ def backup_plan(job: Job, fleet: Fleet, catalog: Catalog) -> Plan | tuple[Fault,
     if faults := catalog.faults(TAKE, step.arguments):
         place = f"backups.{job.name}"
         return tuple(Fault(place, f"{each}; give it in {job.service!r}") for each in faults)
-    return _only_steps(scenario_of(job), job.name, "Take a backup and prove it", step)
+    steps = [step]
+    if job.keep:
+        given = {"into": job.folder, **asdict(job.keep)}
+        prune = _step(catalog, PRUNE, job.vault, job.vault, job.service, given)
+        # In the same chain: where no new backup was proved, no old one goes.
+        steps.append(replace(prune, number=1))
+    return _only_steps(scenario_of(job), job.name, "Take a backup and prove it", *steps)
 
 
 def verify_plan(point: RestorePoint, fleet: Fleet, catalog: Catalog) -> Plan:
@@ -96,8 +113,8 @@ def restore_plan(point: RestorePoint, fleet: Fleet, catalog: Catalog) -> Plan:
     return with_points(plan, {service.name: point}, fleet, catalog)
 
 
-def _only_steps(scenario: str, job: str, title: str, step: Step) -> Plan:
-    branch = Branch(job, (step,), (), (), 0.0)
+def _only_steps(scenario: str, job: str, title: str, *steps: Step) -> Plan:
+    branch = Branch(job, steps, (), (), 0.0)
     return Plan(scenario, (PlannedRung(title, Approval.AUTO, (branch,)),), urgent=False)
 
 

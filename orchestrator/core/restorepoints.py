@@ -15,7 +15,8 @@ from orchestrator.core.incident import Incident
 from orchestrator.core.steps import StepRecord
 from tasks.contract import Json, WorkReport
 
-MARK = "restore_point"  #: the detail of a report that tells of a backup has it
+#: The detail of a report that tells of a backup, or of those that were removed, has it.
+MARK, GONE = "restore_point", "pruned"
 
 
 class PointState(StrEnum):
@@ -63,6 +64,18 @@ def point_of(incident: Incident, report: WorkReport, fleet: Fleet) -> RestorePoi
     except (ValueError, KeyError, TypeError):
         # The detail of any other step is text for people.
         return None
+
+
+def gone(incident: Incident, report: WorkReport) -> tuple[str, ...]:
+    """The backups that a step of this run has removed."""
+    key = (report.rung, report.step, report.attempt)
+    step = next((each for each in incident.steps if each.key == key), None)
+    if step is None or (step.agent, step.operation) != (report.agent, "redis.prune"):
+        return ()
+    try:
+        return tuple(str(each) for each in json.loads(report.detail)[GONE])
+    except (ValueError, KeyError, TypeError):
+        return ()
 
 
 def _read(

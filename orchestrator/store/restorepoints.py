@@ -35,6 +35,11 @@ class SqlRestorePoints:
         with transaction(self._writes) as connection:
             connection.execute(self._record, {**asdict(point), "state": point.state.value})
 
+    def forget(self, points: Sequence[str]) -> None:
+        if points:
+            with transaction(self._writes) as connection:
+                connection.execute(sa.delete(RESTORE_POINTS).where(_T.id.in_(points)))
+
     def get(self, point: str) -> RestorePoint | None:
         return next(iter(self._found(sa.select(RESTORE_POINTS).where(_T.id == point))), None)
 
@@ -68,6 +73,11 @@ class MemoryRestorePoints:
     def record(self, point: RestorePoint) -> None:
         with self._lock:
             self._points[point.id] = merged(self._points.get(point.id), point)
+
+    def forget(self, points: Sequence[str]) -> None:
+        with self._lock:
+            for each in points:
+                self._points.pop(each, None)
 
     def get(self, point: str) -> RestorePoint | None:
         with self._lock:

@@ -69,3 +69,12 @@ def test_the_newest_taken_come_first_and_may_be_of_one_job(store: Store) -> None
         store.restore_points.record(replace(POINT, id=f"p{number}", job=job, taken_at=at))
     assert [each.id for each in store.restore_points.newest(limit=3)] == ["p3", "p2", "p1"]
     assert [each.id for each in store.restore_points.newest(limit=3, job="night")] == ["p3", "p1"]
+
+
+def test_what_is_gone_is_forgotten(store: Store) -> None:
+    store.restore_points.record(POINT)
+    store.restore_points.record(replace(POINT, id="redis-2"))
+    store.restore_points.forget(())
+    for _ in range(2):
+        store.restore_points.forget(("redis-1", "never-known"))
+    assert [each.id for each in store.restore_points.newest(limit=10)] == ["redis-2"]

@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.core.backups import (
     Job,
+    Keep,
     Kind,
     backup_plan,
     needing_points,
@@ -19,7 +20,7 @@ from orchestrator.core.events import CallHuman, Checked, Inform, Tick
 from orchestrator.core.fleet import Approval
 from orchestrator.core.incident import State
 from orchestrator.core.plan import OperationSpec, Plan
-from orchestrator.core.restorepoints import PointState, RestorePoint, merged, point_of
+from orchestrator.core.restorepoints import PointState, RestorePoint, gone, merged, point_of
 from orchestrator.core.slots import CATCH_UP_SECONDS, due_slot
 from tasks.contract import Outcome
 from tests.core import worlds
@@ -30,6 +31,7 @@ CATALOG = worlds.Operations(
         name: OperationSpec(arguments, 60, only_looks=False, from_control=False)
         for name, arguments in {
             "redis.backup": ("into", "address", "patterns"),
+            "redis.prune": ("into", "within_s", "daily", "weekly", "monthly"),
             "redis.restore": ("unit", "backup", "id"),
             "backup.send": ("backup", "into", "address"),
             "service.start": ("unit",),
@@ -63,6 +65,19 @@ def test_a_backup_is_ordered_from_the_vault_and_asks_nobody_else() -> None:
     assert (step.agent, step.machine, step.service) == ("control", "control", "db")
     assert step.arguments == {"into": "/b", "address": "10.0.0.2", "patterns": ["doc:*"]}
     assert (branch.checks, branch.required) == ((), ())
+
+
+def test_old_ones_go_after_a_new_one_was_proved_and_not_before() -> None:
+    plan = backup_plan(replace(JOB, keep=Keep(5.0, 7, 4, 6)), worlds.SMALL, CATALOG)
+    assert isinstance(plan, Plan)
+    first, prune = plan.branch(0, 0).steps
+    assert [first.number, prune.number] == [0, 1]
+    assert (prune.operation, prune.agent) == ("redis.prune", "control")
+    course = Course(plan)
+    report = replace(course.report_on(course.step(1)), detail='{"pruned": ["redis-0"]}')
+    assert gone(course.incident, report) == ("redis-0",)
+    assert gone(course.incident, replace(report, agent="m1")) == ()
+    assert gone(course.incident, replace(report, step=0)) == (), "not by another operation"
 
 
 def test_it_ends_well_by_its_own_step_alone() -> None:

@@ -13,7 +13,7 @@ from celery import Celery
 
 from orchestrator.backups import BackupRefused, Backups
 from orchestrator.coordinator import Coordinator
-from orchestrator.core.backups import Job, Kind
+from orchestrator.core.backups import Job, Keep, Kind
 from orchestrator.core.fleet import Check, Fleet, Machine, Objectives, Service, StepTemplate
 from orchestrator.core.incident import State
 from orchestrator.core.restorepoints import PointState
@@ -124,6 +124,17 @@ def test_a_source_that_is_away_is_a_failed_run_and_no_restore_point(here: Backup
     assert ended.state is State.ESCALATED
     assert "no dump was taken" in ended.reason
     assert list(here.store.restore_points.newest(limit=10)) == []
+
+
+def test_old_backups_go_from_the_vault_and_from_the_catalogue(here: BackupSite) -> None:
+    here.job = replace(here.job, keep=Keep(0.001, 1, 0, 0))
+    here.coordinator({})
+    here.begin()
+    for _ in range(2):
+        ended = here.ended(here.backups.take("night", reason="a test").run)
+        assert ended.state is State.RESOLVED, ended.reason
+    (point,) = here.store.restore_points.newest(limit=10)
+    assert [each.name for each in Path(here.job.folder).glob("redis-*")] == [point.id]
 
 
 def test_a_slot_is_taken_once_by_whoever_looks_first(here: BackupSite) -> None:
