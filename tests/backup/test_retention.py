@@ -87,7 +87,7 @@ def test_what_need_not_be_kept_goes_and_nothing_else(folder: Path) -> None:
     result = prune(folder)
     assert result.outcome is Outcome.DONE, result
     assert sorted(each.name for each in folder.iterdir()) == ["redis-new", "redis-strange"]
-    assert set(json.loads(result.detail)["pruned"]) == {"redis-old", "redis-bad"}
+    assert set(json.loads(result.detail)["pruned"]) == {"redis-old", "redis-bad", "redis-half"}
     assert "without a readable manifest: redis-strange" in result.reason
     assert prune(folder).outcome is Outcome.UNCHANGED
 
