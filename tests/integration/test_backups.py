@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from celery import Celery
 
 from orchestrator.backups import BackupRefused, Backups
 from orchestrator.coordinator import Coordinator
-from orchestrator.core.backups import Job, Keep, Kind
+from orchestrator.core.backups import ARRIVALS, Job, Keep, Kind
 from orchestrator.core.fleet import Check, Fleet, Machine, Objectives, Service, StepTemplate
 from orchestrator.core.incident import State
 from orchestrator.core.restorepoints import PointState
 from tests.backup.rig import Redis, redis
 from tests.backup.systemd import BIN, UNIT, fake_systemd
+from tests.contracts.sshd import Sshd, running_sshd
 from tests.integration import rig
 from tests.integration.site import Site
 from workers.inbox import register_backups
@@ -47,9 +51,21 @@ class BackupSite(Site):
         self.app, self.backups = app, Backups(coordinator, {"night": self.job})
         register_backups(app, self.backups)
 
-    def begin(self) -> None:
+    def begin(self, *more: str) -> None:
         path = f"{BIN}:{os.environ['PATH']}"
-        self.start_agent("one", PATH=path, FAKE_UNIT=os.environ["FAKE_UNIT"])
+        for machine in ("one", *more):
+            self.start_agent(machine, PATH=path, FAKE_UNIT=os.environ["FAKE_UNIT"])
+
+    def reached_by(self, sshd: Sshd) -> None:
+        """Machine `one` has this door."""
+        way: dict[str, Any] = {
+            "ssh_user": getpass.getuser(),
+            "ssh_key": f"{sshd.home}/key",
+            "ssh_port": sshd.port,
+            "ssh_known_hosts": f"{sshd.home}/known_hosts",
+        }
+        machines = {**self.fleet.machines, "one": Machine("one", "127.0.0.1", way)}
+        self.fleet = replace(self.fleet, machines=machines)
 
 
 @pytest.fixture
@@ -124,6 +140,26 @@ def test_a_source_that_is_away_is_a_failed_run_and_no_restore_point(here: Backup
     assert ended.state is State.ESCALATED
     assert "no dump was taken" in ended.reason
     assert list(here.store.restore_points.newest(limit=10)) == []
+
+
+def test_what_another_machine_keeps_is_brought_and_restored(here: BackupSite) -> None:
+    here.reached_by(here.stack.enter_context(running_sshd(here.directory)))
+    here.job = replace(here.job, vault="two")
+    here.coordinator({})
+    here.begin("two")
+    here.redis.fill(120)
+    taken = here.ended(here.backups.take("night", reason="a test").run)
+    assert taken.state is State.RESOLVED, taken.reason
+    (point,) = here.store.restore_points.newest(limit=10)
+    here.stack.callback(shutil.rmtree, f"{ARRIVALS}/{point.id}", ignore_errors=True)
+    here.redis.ask("FLUSHALL")
+    back = here.ended(here.backups.restore(point.id, reason="a test").run, seconds=90)
+    assert back.state is State.RESOLVED, back.reason
+    assert [(e.operation, e.agent) for e in back.steps] == [
+        ("backup.send", "two"),
+        ("redis.restore", "one"),
+    ]
+    assert here.redis.ask("DBSIZE") == 120
 
 
 def test_old_backups_go_from_the_vault_and_from_the_catalogue(here: BackupSite) -> None:
