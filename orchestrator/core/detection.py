@@ -107,8 +107,12 @@ def _together(
     if common.verdict is Verdict.WAITING and picture.at - common.since < rules.sure_after_s:
         return
     real = common.verdict is Verdict.REAL
-    ill = tuple(name for name, view in picture.services.items() if view.ill)
-    services = tuple(dict.fromkeys((*common.services, *ill))) if real else common.services
+    # In the order of what needs what, so that the first names the incident best.
+    services = tuple(
+        name
+        for name, view in picture.services.items()
+        if name in common.services or (real and view.ill)
+    )
     yield Failure(
         FLEET if real else VANTAGE,
         services,

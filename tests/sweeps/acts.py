@@ -38,7 +38,7 @@ def break_it(fleet: Watched, case: Case) -> Broken:
 
 def recovered(fleet: Watched, case: Case, fault: Broken) -> Times:
     """The times of the incident that came of it, once it was resolved by itself."""
-    service = case.service or "redis"
+    service = case.service or "fleet"
     incident = fleet.await_incident(
         service,
         fault.began,

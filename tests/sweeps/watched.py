@@ -65,8 +65,8 @@ class Watched:
         return [each for each in self.incidents() if seconds(each["opened_at"]) >= moment]
 
     def of(self, service: str, moment: float) -> Incident | None:
-        """The incident of this service that was opened since, if there is one."""
-        found = [each for each in self.since(moment) if each["service"] == service]
+        """The incident of this service or cause that was opened since, if there is one."""
+        found = [each for each in self.since(moment) if service in (each["service"], each["cause"])]
         return found[0] if found else None
 
     def timeline(self, incident: Incident) -> list[Mapping[str, Any]]:
