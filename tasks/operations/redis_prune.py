@@ -100,8 +100,8 @@ prune = Operation(
     seconds=1800,
     in_plan=lambda wanted: (
         f"of {wanted.into} keep all of the last {wanted.within_s / 3600:g} h,",
-        f"and the newest verified of each of {wanted.daily} days, {wanted.weekly} weeks and "
-        f"{wanted.monthly} months",
+        f"and the newest verified of each of {wanted.daily} days,",
+        f"{wanted.weekly} weeks and {wanted.monthly} months",
         f"mv each other to {GOING}NAME, then rm -r",
     ),
 )
