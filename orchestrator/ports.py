@@ -89,8 +89,8 @@ class Store(Protocol):
 
     def save(self, decision: Decision, expected: int) -> bool: ...
 
-    def runs(self, *, limit: int = 100) -> Sequence[Incident]:
-        """The newest first."""
+    def runs(self, *, limit: int = 100, urgent: bool = False) -> Sequence[Incident]:
+        """The newest first; `urgent`: only those whose plan is, so no backups."""
         ...
 
     def unfinished(self) -> Sequence[str]:

@@ -79,10 +79,10 @@ class MemoryStore:
                 self._effects.append(PendingEffect(len(self._effects) + 1, run, effect))
             return True
 
-    def runs(self, *, limit: int = 100) -> Sequence[Incident]:
+    def runs(self, *, limit: int = 100, urgent: bool = False) -> Sequence[Incident]:
         with self._lock:
             newest = sorted((each.incident for each in self._runs.values()), key=lambda i: -i.epoch)
-            return newest[:limit]
+            return [each for each in newest if each.plan.urgent or not urgent][:limit]
 
     def unfinished(self) -> Sequence[str]:
         with self._lock:

@@ -80,6 +80,7 @@ class SqlStore:
                 "scenario": opened.scenario,
                 "opened_at": opened.opened_at,
                 "plan": codec.encode(codec.PLAN, opened.plan),
+                "urgent": opened.plan.urgent,
                 **_moving(opened),
             }
             connection.execute(sa.insert(RUNS), row)
@@ -118,9 +119,9 @@ class SqlStore:
             _insert(connection, EFFECTS, rows)
         return True
 
-    def runs(self, *, limit: int = 100) -> Sequence[Incident]:
+    def runs(self, *, limit: int = 100, urgent: bool = False) -> Sequence[Incident]:
         newest = sa.select(RUNS).order_by(RUNS.c.epoch.desc()).limit(limit)
-        return self._incidents(newest)
+        return self._incidents(newest.where(RUNS.c.urgent) if urgent else newest)
 
     def unfinished(self) -> Sequence[str]:
         going = [state.value for state in State if state not in ENDED]

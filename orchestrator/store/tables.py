@@ -62,6 +62,8 @@ RUNS = sa.Table(
     sa.Column("cured", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("informed", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("acknowledged_by", Words, nullable=False, server_default=""),
+    # Of its plan, so that a backup an hour does not hide the failures among the newest runs.
+    sa.Column("urgent", sa.Boolean, nullable=False, server_default=sa.true()),
 )
 
 STEPS = sa.Table(

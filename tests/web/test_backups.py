@@ -45,6 +45,7 @@ def test_a_backup_is_a_run_and_becomes_a_restore_point(world: World, api: Api) -
     assert (order.agent, order.operation) == ("two", "redis.backup")
     run = api.get(f"/api/v1/runs/{order.run}").json()
     assert (run["state"], run["scenario"], run["rta_s"]) == ("resolved", "backup-night", None)
+    assert api.get("/api/v1/incidents").json() == {"incidents": []}, "nothing failed"
     (point,) = api.get("/api/v1/restore-points").json()["restore_points"]
     assert point["location"] == ["two:/b/redis-1"]
     assert (point["job"], point["service"], point["machine"]) == ("night", "app", "one")

@@ -8,6 +8,8 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
+    urgent = sa.Column("urgent", sa.Boolean, nullable=False, server_default=sa.true())
+    op.add_column("runs", urgent)
     op.create_table(
         "restore_points",
         sa.Column("id", sa.Text, primary_key=True),
