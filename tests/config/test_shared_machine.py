@@ -29,16 +29,21 @@ def shared(folder: Path) -> tuple[Path, Path]:
 def test_nothing_special_breaks(tmp_path: Path) -> None:
     found = load(*shared(tmp_path))
     assert isinstance(found, Configuration), sentences(found, tmp_path)
-    for rung in found.plans["full-system"].rungs:
+    start, restart, reboot = (
+        ["machine.ready", "service.start"],
+        ["service.restart"],
+        ["machine.ready", "service.start"],
+    )
+    for rung, steps in zip(found.plans["full-system"].rungs, (start, restart, reboot), strict=True):
         branches = {each.name: each for each in rung.branches}
         own = branches["backend"]
-        assert [each.operation for each in own.steps] == ["machine.ready", "service.start"]
+        assert [each.operation for each in own.steps] == steps
         assert [rung.branches[each].name for each in own.needs] == ["redis"]
         assert own.awaits == (), "nothing ends it, so it waits for nobody"
         assert [rung.branches[each].name for each in branches["frontend"].needs] == ["backend"]
     # What reaches the hypervisor is carried out there.
-    start = found.plans["full-system"].rungs[0].branches[0].steps[0]
-    assert (start.operation, start.machine, start.agent) == ("vm.start", "redis", "backend")
+    first = found.plans["full-system"].rungs[0].branches[0].steps[0]
+    assert (first.operation, first.machine, first.agent) == ("vm.start", "redis", "backend")
 
 
 def test_its_vm_cannot_be_restarted_from_within(tmp_path: Path) -> None:
