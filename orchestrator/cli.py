@@ -24,9 +24,11 @@ COMMANDS = {
     "run": "orchestrator.commands.runs",
     "status": "orchestrator.commands.status",
     "incident": "orchestrator.commands.incidents",
+    "backup": "orchestrator.commands.backups",
     "maintenance": "orchestrator.commands.maintenance",
     "up": "orchestrator.commands.processes",
     "coordinator": "orchestrator.commands.processes",
+    "beat": "orchestrator.commands.processes",
     "agent": "orchestrator.commands.processes",
     "lab": "deploy.lab.cli",
 }

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from nacl.signing import VerifyKey
 
+from orchestrator.cataloguing import bound, catalogue
 from orchestrator.core.advance import advance
 from orchestrator.core.events import (
     Acknowledged,
@@ -103,6 +104,10 @@ class Coordinator:
         if plan is None:
             known = ", ".join(sorted(self.protected.plans))
             raise UnknownScenario(f"there is no scenario {scenario!r} (known: {known})")
+        return self.carry_out(plan, reason=reason, run=run, key=key)
+
+    def carry_out(self, plan: Plan, *, reason: str, run: str = "", key: str = "") -> Incident:
+        """The same for a plan that is no scenario's."""
         run = run or str(uuid.uuid4())
         if key:
             run = self.store.run_for_key(key, run)
@@ -110,9 +115,9 @@ class Coordinator:
             id=f"inc-{run}",
             run=run,
             epoch=0,
-            scenario=scenario,
+            scenario=plan.scenario,
             reason=reason,
-            plan=plan,
+            plan=bound(plan, self.store, self.protected.fleet),
             opened_at=self.now(),
         )
         self.store.open(incident)
@@ -129,7 +134,7 @@ class Coordinator:
             epoch=0,
             scenario=plan.scenario,
             reason=failure.reason,
-            plan=plan,
+            plan=bound(plan, self.store, self.protected.fleet),
             opened_at=self.now(),
             failure=failure,
         )
@@ -193,6 +198,7 @@ class Coordinator:
             log.warning("a report for %s is not signed by %s; ignored", report.order, report.agent)
             return
         try:
+            catalogue(report, self.store, self.protected.fleet)
             self.apply(report.run, Reported(report))
         except UnknownRun:
             log.warning("a report for %s, of a run that is not known; ignored", report.order)

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator import catalog
+from orchestrator import backupfile, catalog
 from orchestrator.core.graph import waves
 from orchestrator.core.plan import Fault
 from orchestrator.fleetfile import (
@@ -55,7 +55,10 @@ def read_fleet(document: Document) -> tuple[Inventory | None, tuple[Fault, ...]]
     faults += [fault for check in _CHECKS for fault in check(parts)]
     if shape is None or faults:
         return None, tuple(faults)
-    return build(shape), tuple(_warnings(document, shape))
+    inventory = build(shape)
+    if unplanned := tuple(backupfile.plan_faults(document, inventory.backups, inventory.fleet)):
+        return None, unplanned
+    return inventory, tuple(_warnings(document, shape, inventory))
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +224,12 @@ def _thresholds(parts: _Parts) -> Iterator[Fault]:
         yield from parts.unknown("services", "service", name, place)
 
 
+def _backups(parts: _Parts) -> Iterator[Fault]:
+    sound = _sound(parts.content.get("backups"), backupfile.BackupShape)
+    machines, services = parts.names("machines"), parts.names("services")
+    yield from backupfile.reference_faults(parts.document, sound, machines, services)
+
+
 _CHECKS: tuple[Callable[[_Parts], Iterator[Fault]], ...] = (
     _control,
     _reserved,
@@ -231,10 +240,12 @@ _CHECKS: tuple[Callable[[_Parts], Iterator[Fault]], ...] = (
     _checks,
     _settings,
     _thresholds,
+    _backups,
 )
 
 
-def _warnings(document: Document, shape: FleetShape) -> Iterator[Fault]:
+def _warnings(document: Document, shape: FleetShape, inventory: Inventory) -> Iterator[Fault]:
+    yield from backupfile.warnings(document, inventory.backups)
     if not shape.contacts:
         message = "nobody: nobody will be called, whatever happens; name who to call"
         yield document.fault(("contacts",), message)

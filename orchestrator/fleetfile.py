@@ -10,13 +10,15 @@ and the service's port, so that each stands in the file once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
+from orchestrator.backupfile import BackupShape, jobs
 from orchestrator.contactfile import Contacts, DeadMan, DeadManShape
+from orchestrator.core.backups import Job
 from orchestrator.core.escalation import Contact
 from orchestrator.core.fleet import (
     Fleet,
@@ -143,6 +145,7 @@ class FleetShape(Shape):
     thresholds: ThresholdsShape = Field(default_factory=ThresholdsShape)
     watch: WatchShape = Field(default_factory=WatchShape)
     recovery: RecoveryShape = Field(default_factory=RecoveryShape)
+    backups: dict[Name, BackupShape] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +170,7 @@ class Inventory:
     rule: Rule  #: how many readings decide
     rules: Rules  #: what may be done without a person
     dead_man: DeadMan | None = None
+    backups: Mapping[str, Job] = field(default_factory=dict)
 
 
 def build(shape: FleetShape) -> Inventory:
@@ -188,11 +192,14 @@ def build(shape: FleetShape) -> Inventory:
         Rule(shape.watch.bad, shape.watch.of, shape.watch.good),
         rules(shape.recovery),
         DeadMan(shape.dead_man.url, shape.dead_man.every) if shape.dead_man else None,
+        jobs(shape.backups, objectives),
     )
 
 
 def machine(name: str, shape: MachineShape, fleet: FleetShape) -> Machine:
-    settings = {**shape.settings, "ssh_port": (shape.ssh or fleet.ssh).port}
+    ssh = shape.ssh or fleet.ssh
+    way = {"ssh_port": ssh.port, "ssh_user": ssh.user, "ssh_key": ssh.key}
+    settings = {**shape.settings, **way}
     if shape.vm and shape.hypervisor:
         hypervisor = fleet.hypervisors[shape.hypervisor]
         settings |= {"vm": shape.vm, "hypervisor": hypervisor.driver, "at": hypervisor.at}

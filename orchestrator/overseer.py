@@ -248,7 +248,9 @@ class Overseer:
 
     def _begun(self, incidents: Sequence[Incident]) -> list[tuple[str, float]]:
         """Every recovery that counts against a budget, also of incidents that are closed."""
-        known = {each.run: each for each in self.coordinator.store.runs(limit=CLOSED_RUNS)}
+        known = {
+            each.run: each for each in self.coordinator.store.runs(limit=CLOSED_RUNS, urgent=True)
+        }
         known |= {each.run: each for each in incidents}
         return [
             (each.failure.services[0], at)

@@ -14,6 +14,8 @@ from orchestrator.core.events import CallHuman, Effect, Entry, Inform, Publish, 
 from orchestrator.core.incident import Decision, Incident
 from orchestrator.notebook import Notebook
 from orchestrator.notify.book import CallBook
+from orchestrator.restorepoints import RestorePoints
+from orchestrator.slots import Slots
 from orchestrator.starts import Starts
 from orchestrator.windows import Windows
 from tasks.contract import WorkReport
@@ -71,6 +73,12 @@ class Store(Protocol):
     @property
     def starts(self) -> Starts: ...
 
+    @property
+    def restore_points(self) -> RestorePoints: ...
+
+    @property
+    def slots(self) -> Slots: ...
+
     def open(self, incident: Incident) -> Stored: ...
 
     def epoch_at_least(self, epoch: int) -> None:
@@ -85,8 +93,8 @@ class Store(Protocol):
 
     def save(self, decision: Decision, expected: int) -> bool: ...
 
-    def runs(self, *, limit: int = 100) -> Sequence[Incident]:
-        """The newest first."""
+    def runs(self, *, limit: int = 100, urgent: bool = False) -> Sequence[Incident]:
+        """The newest first; `urgent`: only those whose plan is, so no backups."""
         ...
 
     def unfinished(self) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""`autobot-dr up`: broker, coordinator, this machine's agent and Flower as one.
+"""`autobot-dr up`: broker, coordinator, beat, this machine's agent and Flower as one.
 
 What lives here: which processes there are, with what they are told, and what people are told.
 What must not: keeping them alive (supervisor.py). Secrets reach the children through files and
@@ -178,6 +178,7 @@ def _start(
     control = configuration.fleet.control
     supervisor.start(
         _coordinator(settings, common, state),
+        _beat(common, state),
         _agent(settings, control, common, state, notified),
         _flower(flower, common, state),
     )
@@ -243,6 +244,11 @@ def _coordinator(settings: Settings, common: Mapping[str, str], state: Path) -> 
         state / "logs" / "coordinator.log",
         lambda: _answers(f"{url}/readyz"),
     )
+
+
+def _beat(common: Mapping[str, str], state: Path) -> Child:
+    argv, log = (sys.executable, "-m", "workers.beat"), state / "logs" / "beat.log"
+    return Child("beat", argv, common, log, lambda: "")
 
 
 def _agent(

@@ -20,6 +20,7 @@ import uvicorn
 from celery.platforms import SecurityWarning
 from fastapi import FastAPI
 
+from orchestrator.backups import Backups
 from orchestrator.config import Configuration, load
 from orchestrator.coordinator import Coordinator, Protected
 from orchestrator.core.plan import Fault
@@ -37,7 +38,7 @@ from tasks import catalog
 from tasks.host import LocalHost
 from workers.broker import COORDINATOR_QUEUE, make_app, result_backend_for, take_back_patiently
 from workers.carrier import DirectCarrier
-from workers.inbox import Ticker, consume, register
+from workers.inbox import Ticker, consume, register, register_backups
 from workers.publisher import ChainPublisher
 from workers.watching import Watching
 from workers.ways import Ways
@@ -94,6 +95,7 @@ def _serve() -> int:
     coordinator = Coordinator(protected, store, publisher, lookout, time.time, caller=deliverer)
     direct.coordinator = coordinator
     register(app, coordinator)
+    register_backups(app, Backups(coordinator, configuration.inventory.backups))
     watching = Watching(app, keys.coordinator, coordinator, configuration)
     watching.overseer.reachable, publisher.silent = publisher.by_ssh, watching.overseer.dead_agents
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from celery import Celery
 
+from orchestrator.backups import BackupRefused, Backups, UnknownJob
 from orchestrator.coordinator import Coordinator, UnknownScenario
 from orchestrator.ports import StoreUnavailable
 from tasks.contract import Json, Progress, WireError, WorkReport
@@ -50,6 +51,23 @@ def register(app: Celery, coordinator: Coordinator) -> None:
     @app.task(name="orchestrator.status_check", ignore_result=True, shared=False)
     def status_check(run: str, rung: int, branch: int, seconds: float) -> None:
         patiently(lambda: coordinator.check(run, rung, branch, seconds))
+
+
+def register_backups(app: Celery, backups: Backups) -> None:
+    """What people and beat send about backups."""
+
+    @app.task(
+        name="orchestrator.backup", shared=False, bind=True, throws=(UnknownJob, BackupRefused)
+    )
+    def backup(self: Any, job: str, reason: str = "by hand, by Celery") -> dict[str, str]:
+        run = self.request.id
+        incident = patiently(lambda: backups.take(job, reason=reason, run=run))
+        return {"run": incident.run, "incident": incident.id, "state": incident.state.value}
+
+    # Two beats may send it, or one late: a slot is taken once, whenever this looks.
+    @app.task(name="orchestrator.backups_due", ignore_result=True, shared=False)
+    def backups_due() -> None:
+        patiently(lambda: backups.take_due(backups.coordinator.now()))
 
 
 def patiently(take: Callable[[], T]) -> T:

@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from celery import Celery
 from nacl.signing import SigningKey
 
+from orchestrator.backups import Backups
 from orchestrator.config import Configuration
 from orchestrator.coordinator import Coordinator
 from orchestrator.core.health import COORDINATOR, Watch
 from orchestrator.overseer import Overseer
 from orchestrator.own import OwnChecks, own_watches
+from orchestrator.rpo import RpoAlarm
 from orchestrator.watcher import Watcher
 from orchestrator.watches import make_watches
 from tasks import catalog
@@ -34,14 +36,15 @@ class Watching:
     ) -> None:
         self.app, self.coordinator = app, coordinator
         watches = make_watches(configuration.inventory)
-        own = own_watches(OWN)
+        alarms = RpoAlarm(Backups(coordinator, configuration.inventory.backups)).complaints()
+        own = own_watches((*OWN, *alarms))
         self.overseer = Overseer(coordinator, (*watches, *own), configuration.inventory.rules)
         self.watcher = Watcher(self.overseer.take, catalog.probes(), coordinator.now)
         self.watcher.watch(watches)
         self.ears = Ears(app, key, coordinator.protected.agents, self.overseer.heard)
         self.ears.set_lists(_by_machine(watches))
         asked = {"broker": self._broker, "queues": self._queues, "readings": self._readings}
-        self.own = OwnChecks(asked, self.overseer.take, coordinator.now)
+        self.own = OwnChecks({**asked, **alarms}, self.overseer.take, coordinator.now)
 
     def start(self) -> None:
         self.ears.start()

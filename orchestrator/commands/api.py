@@ -29,6 +29,7 @@ _CODES = {"unknown-scenario": Exit.USAGE, "unknown-run": Exit.USAGE}
 _CODES |= {"unknown-incident": Exit.USAGE, "not-understood": Exit.USAGE}
 _CODES |= {"store-unavailable": Exit.UNREACHABLE, "not-ready": Exit.UNREACHABLE}
 _CODES |= {"broker-away": Exit.UNREACHABLE, "unknown-target": Exit.USAGE}
+_CODES |= {"unknown-job": Exit.USAGE, "unknown-restore-point": Exit.USAGE}
 _CODES |= {"unknown-window": Exit.USAGE, "unknown-follow-up": Exit.USAGE}
 
 

@@ -64,7 +64,7 @@ def show(found: PlanShape, as_json: bool) -> None:
             f"  {_APPROVAL[rung['approval']]}, lasts {duration(rung['longest_s'])} at most; "
             "a rung that is verified ends the run"
         )
-        for line in _waves(rung):
+        for line in waves(rung):
             # Long commands stay whole, so that they can be copied.
             out.print(line, soft_wrap=True)
 
@@ -82,7 +82,8 @@ def _head(out: Console, found: PlanShape) -> None:
     )
 
 
-def _waves(rung: Mapping[str, Any]) -> Iterator[Text]:
+def waves(rung: Mapping[str, Any]) -> Iterator[Text]:
+    """The lines of one rung."""
     waves = rung["waves"]
     for number, branches in enumerate(waves, 1):
         if len(waves) > 1:

@@ -1,4 +1,4 @@
-"""`up`, `coordinator` and `agent`: the processes themselves.
+"""`up`, `coordinator`, `beat` and `agent`: the processes themselves.
 
 What lives here: starting them. What must not: what they do (orchestrator/up.py, workers/).
 """
@@ -17,7 +17,7 @@ from orchestrator.commands.ending import json_option, print_json
 @click.command()
 @json_option
 def up(as_json: bool) -> None:
-    """Run broker, coordinator, agent and Flower.
+    """Run broker, coordinator, beat, agent and Flower.
 
     The agent is that of this machine, the fleet's `control`. What dies is started again.
     Without AUTOBOT_DR_BROKER_URL the broker is an embedded Valkey with its data under home.
@@ -36,6 +36,17 @@ def coordinator(as_json: bool) -> None:
     For service managers, which restart it when it dies. Needs AUTOBOT_DR_BROKER_URL.
     """
     _become("workers.coordinator", as_json)
+
+
+@click.command()
+@json_option
+def beat(as_json: bool) -> None:
+    """Run a beat alone: it says when backups are due.
+
+    For service managers. Several may run at once; each backup is still taken once. Needs
+    AUTOBOT_DR_BROKER_URL.
+    """
+    _become("workers.beat", as_json)
 
 
 @click.command()

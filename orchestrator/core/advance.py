@@ -31,6 +31,7 @@ from orchestrator.core.events import (
     Entry,
     Event,
     Held,
+    Inform,
     Noted,
     Observed,
     Recovered,
@@ -229,8 +230,11 @@ def _recovering(decision: Decision, now: float) -> Decision:
 
 
 def _resolved(incident: Incident, now: float) -> Decision:
-    return watched.resolved(incident, "; ".join(["verified from outside", *incident.notes]), now)
+    looked = any(each.checks for each in incident.plan.rungs[incident.rung].branches)
+    seen = "verified from outside" if looked else "all steps are done, each seen where it was done"
+    return watched.resolved(incident, "; ".join([seen, *incident.notes]), now)
 
 
 def _escalated(incident: Incident, reason: str, now: float) -> Decision:
-    return watched.escalated(incident, reason, now)
+    ended = watched.escalated(incident, reason, now)
+    return ended if incident.plan.urgent else replace(ended, effects=(Inform(reason),))

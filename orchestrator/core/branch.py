@@ -117,9 +117,14 @@ def judge_check(incident: Incident, checked: Checked, now: float) -> Change | No
     healthy = {each.service for each in checked.results if each.healthy}
     ill = [f"{each.service}: {each.reason}" for each in checked.results if not each.healthy]
     passed = set(planned.required) <= healthy
-    text = f"{planned.name} seen from outside: {'; '.join(ill) or 'healthy'}"
-    line = Entry(now, "check", text)
     open_end = next((each for each in steps if not (each.outcome and each.outcome.succeeded)), None)
+    text = f"{planned.name} seen from outside: {'; '.join(ill) or 'healthy'}"
+    if not planned.checks:
+        # Nobody else can tell: it passes by what its own steps have shown, or not at all.
+        passed = open_end is None
+        what = f"{open_end.operation} {open_end.reason}" if open_end else "all steps are done"
+        text = f"{planned.name}: {what}"
+    line = Entry(now, "check", text)
     # An agent that was silent to the deadline would be so again: the next rung is for that.
     told = open_end is not None and open_end.ended_at is not None
     if not passed and open_end is not None and told and state.orders_sent < MAX_ATTEMPTS:

@@ -156,7 +156,7 @@ class _Compiler:
             # Who carries it out is on that machine, so it is neither off nor out of reach.
             return
         for service, target in self.targets(template, machine, place):
-            given = {**_settings(target, service), **template.arguments}
+            given = {**bound_settings(target, service), **template.arguments}
             arguments = {n: v for n, v in given.items() if n in spec.arguments}
             strange = [name for name in template.arguments if name not in spec.arguments]
             messages = [f"{n!r} is not an argument of it" for n in strange]
@@ -194,7 +194,8 @@ class _Compiler:
             self.fault(place, f"{name!r} is neither a service nor a machine (known: {known})")
 
 
-def _settings(machine: Machine, service: Service | None) -> dict[str, Json]:
+def bound_settings(machine: Machine, service: Service | None) -> dict[str, Json]:
+    """All that a step on it may take by name."""
     given: dict[str, Json] = {**machine.settings, "address": machine.address}
     if service:
         check = {"probe": service.check.probe, **service.check.arguments}

@@ -24,7 +24,7 @@ from tasks.contract import Kind
 
 FLEET, VANTAGE, SERVICE = "fleet", "vantage", "service:"
 #: Of what we need ourselves, what can wait for the morning.
-MINOR = frozenset({"own/queues"})
+MINOR = frozenset({"own/queues", "own/backups"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,9 +94,9 @@ class Incident:
     def rta_s(self) -> float | None:
         """Recovery time achieved, in seconds, from the first bad answer or the request.
 
-        None until it is resolved.
+        None until it is resolved, and where nothing was to be recovered, as in a backup.
         """
-        if self.recovered and self.ended_at is not None:
+        if self.plan.urgent and self.recovered and self.ended_at is not None:
             began = self.failure.first_bad_at if self.failure else self.opened_at
             return self.ended_at - began
         return None

@@ -99,6 +99,8 @@ class Plan:
 
     scenario: str
     rungs: tuple[PlannedRung, ...]
+    #: Whether its failure calls people one after the other; else the first of them is told.
+    urgent: bool = True
 
     def branch(self, rung: int, branch: int) -> Branch:
         return self.rungs[rung].branches[branch]

@@ -64,7 +64,9 @@ def compose(notices: Sequence[Notice], site: Site, now: float) -> Message:
 def _title(notice: Notice) -> str:
     incident, failure = notice.incident, notice.incident.failure
     if failure is None:
-        what, began = f"recovery of {incident.scenario}", incident.opened_at
+        # The run of a backup is named like it, and recovers nothing.
+        what = f"recovery of {incident.scenario}" if incident.plan.urgent else incident.scenario
+        began = incident.opened_at
     else:
         named = failure.services[0] if failure.services else failure.machine or failure.cause
         what, began = f"{named} is {failure.health}", failure.first_bad_at

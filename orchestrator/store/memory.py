@@ -15,6 +15,8 @@ from orchestrator.core.incident import ENDED, Decision, Incident, State
 from orchestrator.ports import PendingEffect, Stored
 from orchestrator.store.memorycalls import MemoryCalls
 from orchestrator.store.notebook import MemoryNotebook
+from orchestrator.store.restorepoints import MemoryRestorePoints
+from orchestrator.store.slots import MemorySlots
 from orchestrator.store.starts import MemoryStarts
 from orchestrator.store.windows import MemoryWindows
 from tasks.contract import WorkReport
@@ -36,6 +38,8 @@ class MemoryStore:
         self.windows = MemoryWindows()
         self.notebook = MemoryNotebook(self.run_of_incident)
         self.starts = MemoryStarts()
+        self.restore_points = MemoryRestorePoints()
+        self.slots = MemorySlots()
 
     def open(self, incident: Incident) -> Stored:
         with self._lock:
@@ -79,10 +83,10 @@ class MemoryStore:
                 self._effects.append(PendingEffect(len(self._effects) + 1, run, effect))
             return True
 
-    def runs(self, *, limit: int = 100) -> Sequence[Incident]:
+    def runs(self, *, limit: int = 100, urgent: bool = False) -> Sequence[Incident]:
         with self._lock:
             newest = sorted((each.incident for each in self._runs.values()), key=lambda i: -i.epoch)
-            return newest[:limit]
+            return [each for each in newest if each.plan.urgent or not urgent][:limit]
 
     def unfinished(self) -> Sequence[str]:
         with self._lock:

@@ -23,6 +23,8 @@ from orchestrator.core.steps import StepRecord
 from orchestrator.ports import PendingEffect, Stored
 from orchestrator.store import codec
 from orchestrator.store.notebook import SqlNotebook
+from orchestrator.store.restorepoints import SqlRestorePoints
+from orchestrator.store.slots import SqlSlots
 from orchestrator.store.sqlcalls import SqlCalls
 from orchestrator.store.starts import SqlStarts
 from orchestrator.store.steprows import load_steps, save_steps
@@ -54,6 +56,8 @@ class SqlStore:
         self._add_key = insert(KEYS).on_conflict_do_nothing()
         self._add_report = insert(REPORTS).on_conflict_do_nothing()
         self.starts = SqlStarts(reads, writes)
+        self.restore_points = SqlRestorePoints(reads, writes)
+        self.slots = SqlSlots(reads, writes)
 
     def open(self, incident: Incident) -> Stored:
         with transaction(self._writes) as connection:
@@ -76,6 +80,7 @@ class SqlStore:
                 "scenario": opened.scenario,
                 "opened_at": opened.opened_at,
                 "plan": codec.encode(codec.PLAN, opened.plan),
+                "urgent": opened.plan.urgent,
                 **_moving(opened),
             }
             connection.execute(sa.insert(RUNS), row)
@@ -118,9 +123,9 @@ class SqlStore:
             _insert(connection, EFFECTS, rows)
         return True
 
-    def runs(self, *, limit: int = 100) -> Sequence[Incident]:
+    def runs(self, *, limit: int = 100, urgent: bool = False) -> Sequence[Incident]:
         newest = sa.select(RUNS).order_by(RUNS.c.epoch.desc()).limit(limit)
-        return self._incidents(newest)
+        return self._incidents(newest.where(RUNS.c.urgent) if urgent else newest)
 
     def unfinished(self) -> Sequence[str]:
         going = [state.value for state in State if state not in ENDED]

@@ -62,6 +62,8 @@ RUNS = sa.Table(
     sa.Column("cured", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("informed", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("acknowledged_by", Words, nullable=False, server_default=""),
+    # Of its plan, so that a backup an hour does not hide the failures among the newest runs.
+    sa.Column("urgent", sa.Boolean, nullable=False, server_default=sa.true()),
 )
 
 STEPS = sa.Table(
@@ -195,4 +197,33 @@ FOLLOW_UPS = sa.Table(
     sa.Column("at", sa.Double, nullable=False),
     sa.Column("done_at", sa.Double),
     sa.Column("done_by", Words, nullable=False),
+)
+
+#: What is known of each backup, by the agents' reports.
+RESTORE_POINTS = sa.Table(
+    "restore_points",
+    METADATA,
+    sa.Column("id", Words, primary_key=True),
+    sa.Column("job", Words, nullable=False, index=True),
+    sa.Column("service", Words, nullable=False, index=True),
+    sa.Column("machine", Words, nullable=False),
+    sa.Column("vault", Words, nullable=False),
+    sa.Column("folder", Words, nullable=False),
+    sa.Column("taken_at", sa.Double, nullable=False),
+    sa.Column("covers_until", sa.Double, nullable=False),
+    sa.Column("verified_at", sa.Double),
+    sa.Column("state", Words, nullable=False),
+    sa.Column("reason", Words, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("sha256", Words, nullable=False),
+    sa.Column("reported_at", sa.Double, nullable=False),
+)
+
+#: What is done by schedule, once for each time at which it is due.
+SLOTS = sa.Table(
+    "slots",
+    METADATA,
+    sa.Column("schedule", Words, primary_key=True),
+    sa.Column("due_at", sa.Double, primary_key=True, autoincrement=False),
+    sa.Column("claimed_at", sa.Double, nullable=False),
 )

@@ -12,11 +12,13 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
+from orchestrator.backups import Backups
 from orchestrator.config import Configuration
 from orchestrator.coordinator import Coordinator
 from orchestrator.core.sight import Picture
 from orchestrator.schedule import Lateness
 from orchestrator.web import (
+    backups,
     docspage,
     events,
     incidents,
@@ -61,10 +63,11 @@ def make_web(
         redoc_url=None,
     )
     board = StatusBoard(coordinator, picture)
+    jobs = Backups(coordinator, configuration.inventory.backups)
     app.state.desk = Desk(
-        coordinator, configuration, tokens, board, ready, calls, picture, lateness
+        coordinator, configuration, tokens, board, ready, calls, picture, lateness, jobs
     )
-    for part in (runs, incidents, reviews, maintenance, looking, events, pages):
+    for part in (runs, incidents, reviews, maintenance, backups, looking, events, pages):
         app.include_router(part.router)
 
     @app.get("/docs", include_in_schema=False)

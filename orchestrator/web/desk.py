@@ -12,6 +12,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from orchestrator.backups import Backups
 from orchestrator.config import Configuration
 from orchestrator.coordinator import Coordinator
 from orchestrator.core.incident import Incident
@@ -42,6 +43,7 @@ class Desk:
     calls: CallsOf
     picture: Callable[[], Picture | None]
     lateness: Callable[[], Lateness | None]
+    backups: Backups
 
 
 async def desk_of(request: Request) -> Desk:

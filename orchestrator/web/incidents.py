@@ -54,7 +54,7 @@ class Note(BaseModel):
 )
 def list_incidents(desk: AtDesk, _caller: Viewer, limit: Limit = 20) -> JSONResponse:
     store = desk.coordinator.store
-    found = store.runs(limit=limit)
+    found = store.runs(limit=limit, urgent=True)
     ids = [each.id for each in found]
     findings, follow_ups = store.notebook.findings(ids), store.notebook.follow_ups(ids)
     shown = [incident_summary(each, findings, follow_ups) for each in found]

@@ -89,11 +89,11 @@ def plan_shape(plan: Plan, scenario: Scenario, fleet: Fleet) -> PlanShape:
         "estimate_s": list(scenario.estimate_s),
         "rto_target_s": fleet.objectives.rto_target_s,
         "rto_maximum_s": fleet.objectives.rto_maximum_s,
-        "rungs": [_rung(each, fleet) for each in plan.rungs],
+        "rungs": [rung_shape(each, fleet) for each in plan.rungs],
     }
 
 
-def _rung(rung: PlannedRung, fleet: Fleet) -> RungShape:
+def rung_shape(rung: PlannedRung, fleet: Fleet) -> RungShape:
     return {
         "title": rung.title,
         "approval": rung.approval.value,

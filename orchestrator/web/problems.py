@@ -16,10 +16,12 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
 
+from orchestrator.backups import BackupRefused, UnknownJob
 from orchestrator.coordinator import UnknownRun, UnknownScenario
 from orchestrator.core.incident import IllegalMove
 from orchestrator.notebook import UnknownIncident
 from orchestrator.ports import StoreUnavailable
+from orchestrator.restorepoints import UnknownPoint
 
 log = logging.getLogger("autobot_dr.web")
 
@@ -69,6 +71,12 @@ def problem_of(error: Exception) -> Problem:
             said = f"there is no incident {error.args[0]!r}"
             detail = f"{said}; `autobot-dr incident list` shows the newest"
             return Problem(404, "unknown-incident", detail)
+        case UnknownJob():
+            return Problem(404, "unknown-job", str(error.args[0]))
+        case UnknownPoint():
+            return Problem(404, "unknown-restore-point", str(error.args[0]))
+        case BackupRefused():
+            return Problem(409, "backup-refused", f"{error}; nothing was started")
         case IllegalMove():
             return Problem(409, "illegal-move", f"{error}; nothing was changed")
         case StoreUnavailable():
@@ -118,6 +126,7 @@ def install(app: FastAPI) -> None:
 
     for kind in (
         *(Problem, UnknownScenario, UnknownRun, UnknownIncident, IllegalMove),
+        *(UnknownJob, UnknownPoint, BackupRefused),
         *(StoreUnavailable, RequestValidationError, HTTPException, Exception),
     ):
         app.add_exception_handler(kind, answer)

@@ -10,7 +10,7 @@ import json
 import sys
 from dataclasses import dataclass
 
-from tasks.backup import proving
+from tasks.backup import proving, telling
 from tasks.backup.manifest import NotAManifest, State
 from tasks.backup.scratch import COPY_SECONDS, Programs
 from tasks.host import Host, HostFault
@@ -36,6 +36,7 @@ class Seen:
     reason: str = ""
     keys: int = 0
     size_bytes: int = 0
+    point: str = ""  #: for the coordinator's catalogue
 
 
 def look(host: Host, wanted: Arguments) -> Seen:
@@ -43,12 +44,14 @@ def look(host: Host, wanted: Arguments) -> Seen:
     names = tuple(sorted(host.run(argv, seconds=30).out.split()))
     if not names:
         return Seen(())
+    folder = f"{wanted.into}/{names[-1]}"
     try:
-        known = proving.read_manifest(host, f"{wanted.into}/{names[-1]}")
+        known = proving.read_manifest(host, folder)
     except NotAManifest as fault:
         return Seen(names, State.FAILED.value, str(fault))
     keys = known.contents.total if known.contents else 0
-    return Seen(names, known.state.value, known.reason, keys, known.size_bytes)
+    point = telling.restore_point(folder, known)
+    return Seen(names, known.state.value, known.reason, keys, known.size_bytes, point)
 
 
 def decide(_wanted: Arguments, _seen: Seen) -> Act:
@@ -91,10 +94,12 @@ def judge(wanted: Arguments, before: Seen, now: Seen) -> Met | Unmet:
         return Unmet(f"there is no new backup in {wanted.into}")
     folder = f"{wanted.into}/{new[-1]}"
     if now.state == State.VERIFIED:
-        return Met(f"{folder}: {now.keys} keys, {now.size_bytes} bytes, proved by loading it")
+        return Met(
+            f"{folder}: {now.keys} keys, {now.size_bytes} bytes, proved by loading it", now.point
+        )
     if now.state == State.FAILED:
-        return Unmet(f"{folder} failed its proof: {now.reason}", final=True)
-    return Unmet(f"{folder} is {now.state}, and nobody has loaded it yet")
+        return Unmet(f"{folder} failed its proof: {now.reason}", now.point, final=True)
+    return Unmet(f"{folder} is {now.state}, and nobody has loaded it yet", now.point)
 
 
 backup = Operation(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.backup import proving
+from tasks.backup import proving, telling
 from tasks.backup.manifest import NotAManifest, State
 from tasks.host import Host
 from tasks.operation import Act, Met, Operation, Refuse, Tell, Unmet
@@ -26,6 +26,7 @@ class Seen:
     reason: str = ""
     verified_at: float = 0.0
     keys: int = 0
+    point: str = ""  #: for the coordinator's catalogue
 
 
 def look(host: Host, wanted: Arguments) -> Seen:
@@ -34,7 +35,8 @@ def look(host: Host, wanted: Arguments) -> Seen:
     except NotAManifest as fault:
         return Seen(str(fault))
     keys = known.contents.total if known.contents else 0
-    return Seen("", known.state.value, known.reason, known.verified_at or 0.0, keys)
+    point = telling.restore_point(wanted.backup, known)
+    return Seen("", known.state.value, known.reason, known.verified_at or 0.0, keys, point)
 
 
 def decide(_wanted: Arguments, seen: Seen) -> Act | Refuse:
@@ -50,9 +52,10 @@ def judge(wanted: Arguments, before: Seen, now: Seen) -> Met | Unmet:
     if now.fault:
         return Unmet(now.fault, final=True)
     if now.state == State.FAILED:
-        return Unmet(f"{wanted.backup} failed its proof: {now.reason}", final=True)
+        return Unmet(f"{wanted.backup} failed its proof: {now.reason}", now.point, final=True)
     if now.state == State.VERIFIED and now.verified_at > before.verified_at:
-        return Met(f"{wanted.backup} was loaded, and its {now.keys} keys are what they should be")
+        said = f"{wanted.backup} was loaded, and its {now.keys} keys are what they should be"
+        return Met(said, now.point)
     return Unmet(f"{wanted.backup} is {now.state}, and was not proved anew")
 
 

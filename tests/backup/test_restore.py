@@ -48,10 +48,13 @@ def test_whatever_lies_there_the_backup_is_loaded_and_the_old_is_kept(
         if append_only and not log_there:
             shutil.rmtree(server.folder / "appendonlydir")
         result = do(server, backup=str(backup))
-        assert (result.outcome, result.reason.partition(";")[0]) == (
-            Outcome.DONE,
-            f"all 326 keys of the backup were loaded, {server.ask('DBSIZE') + 3} are there now",
-        )
+        said, there = result.reason.partition(";")[0], server.ask("DBSIZE") + 3
+        assert result.outcome is Outcome.DONE
+        # One key expires soon: it may have been there at the look and be gone now.
+        assert said in {
+            f"all 326 keys of the backup were loaded, {keys} are there now"
+            for keys in (there, there + 1)
+        }
         assert holds_backup(server)
         assert info(server, "memory")["number_of_functions"] == "1"
         # It must hold after the next restart as well: that is where a dump alone is lost.

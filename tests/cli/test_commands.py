@@ -49,7 +49,7 @@ def test_the_commands_are_those_of_the_faces() -> None:
     first = {path[0] for path in ALL}
     assert first == {
         *("init", "validate", "plan", "recover", "run", "status", "incident"),
-        *("maintenance", "up", "coordinator", "agent", "lab"),
+        *("backup", "maintenance", "up", "coordinator", "beat", "agent", "lab"),
     }
     runs = {path[1] for path in ALL if path[0] == "run"}
     assert runs == {"list", "show", "watch", "approve", "cancel", "resume"}
@@ -57,6 +57,8 @@ def test_the_commands_are_those_of_the_faces() -> None:
     plain = ("list", "show", "ack", "note", "resolve", "close", "review")
     later = ("add", "done", "list")
     assert incidents == {*((each,) for each in plain), *(("follow-up", each) for each in later)}
+    backups = {path[1] for path in ALL if path[0] == "backup"}
+    assert backups == {"run", "list", "show", "verify", "restore", "doctor"}
     assert {path[1] for path in ALL if path[0] == "maintenance"} == {"start", "stop", "list"}
 
 

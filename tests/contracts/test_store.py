@@ -236,3 +236,11 @@ def test_changes_at_the_same_time_are_each_made_once(store: Store) -> None:
     assert stored.version == 2 + 60
     told = [each.text for each in store.timeline("run-1")[lines:]]
     assert sorted(told) == sorted(f"t{n} {i}" for n in range(4) for i in range(15))
+
+
+def test_runs_that_call_nobody_may_be_left_out(store: Store) -> None:
+    for number in range(4):
+        incident = new_incident(f"run-{number}")
+        store.open(replace(incident, plan=replace(incident.plan, urgent=number % 2 == 0)))
+    assert [each.run for each in store.runs(limit=2)] == ["run-3", "run-2"]
+    assert [each.run for each in store.runs(limit=2, urgent=True)] == ["run-2", "run-0"]

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from celery import Celery
 from celery.contrib.testing.worker import start_worker
 
 from orchestrator.catalog import TaskCatalog
@@ -78,6 +79,7 @@ class Site:
             time.time,
         )
         register(app, made)
+        self.register(app, made)
         stack.enter_context(
             start_worker(app, pool="threads", concurrency=4, perform_ping_check=False)
         )
@@ -86,7 +88,10 @@ class Site:
         stack.callback(ticker.stop)
         return made
 
-    def start_agent(self, machine: str) -> rig.Process:
+    def register(self, app: Celery, coordinator: Coordinator) -> None:
+        """For a site whose coordinator has more tasks."""
+
+    def start_agent(self, machine: str, **more: str) -> rig.Process:
         state = self.directory / machine
         state.mkdir(exist_ok=True)
         (state / "units").mkdir(exist_ok=True)
@@ -102,7 +107,7 @@ class Site:
             "PATH": f"{BIN}:{os.environ['PATH']}",
         }
         process = self.stack.enter_context(
-            rig.running(rig.agent_argv(), state / "log", environment)
+            rig.running(rig.agent_argv(), state / "log", environment | more)
         )
         self.agents[machine] = process
         return process

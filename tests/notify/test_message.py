@@ -133,6 +133,14 @@ def test_what_a_person_ordered_has_no_failure_to_tell_of() -> None:
     assert "ALSO ILL" not in message.body
 
 
+def test_a_failed_backup_is_told_as_one() -> None:
+    incident, _ = escalated()
+    plan = replace(incident.plan, scenario="backup-night", urgent=False)
+    failed = replace(incident, failure=None, scenario="backup-night", plan=plan)
+    title = compose([informed(failed)], SITE, DOWN_AT + 840).title
+    assert title == "[INFO] backup-night of 03:12:07 UTC, escalated (shop)"
+
+
 def test_several_runs_make_one_message_and_what_asks_comes_first() -> None:
     incident, timeline = escalated()
     other = replace(incident, run="run-2", id="inc-run-2", state=State.RECOVERING)

@@ -95,6 +95,14 @@ PROTECTED = [
     ("GET", "/api/v1/maintenance", Role.VIEWER),
     ("POST", "/api/v1/maintenance", Role.OPERATOR),
     ("POST", "/api/v1/maintenance/x/stop", Role.OPERATOR),
+    ("GET", "/api/v1/backups", Role.VIEWER),
+    ("POST", "/api/v1/backups/x/run", Role.OPERATOR),
+    ("POST", "/api/v1/backups/x/doctor", Role.OPERATOR),
+    ("GET", "/api/v1/restore-points", Role.VIEWER),
+    ("GET", "/api/v1/restore-points/x", Role.VIEWER),
+    ("GET", "/api/v1/restore-points/x/plan", Role.VIEWER),
+    ("POST", "/api/v1/restore-points/x/verify", Role.OPERATOR),
+    ("POST", "/api/v1/restore-points/x/restore", Role.OPERATOR),
 ]
 
 
@@ -118,7 +126,7 @@ def test_without_a_token_or_with_too_low_a_role_nothing_is_told(
 
 def test_every_path_of_the_api_is_in_the_table_above(api: Api) -> None:
     documented = {
-        (method.upper(), re.sub(r"\{(run|incident|number|window)\}", "x", path))
+        (method.upper(), re.sub(r"\{(run|incident|number|window|job|point)\}", "x", path))
         for path, methods in api.get("/openapi.json").json()["paths"].items()
         for method in methods
     }

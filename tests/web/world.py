@@ -20,6 +20,7 @@ import uvicorn
 from orchestrator.catalog import TaskCatalog
 from orchestrator.config import Configuration
 from orchestrator.coordinator import Coordinator, Protected
+from orchestrator.core.backups import Job, Kind
 from orchestrator.core.compiling import compile_plan
 from orchestrator.core.events import Publish
 from orchestrator.core.failure import Failure, Severity
@@ -51,6 +52,9 @@ from tasks.contract import Outcome, WorkOrder, WorkReport, new_keys, private_key
 from tasks.host import LocalHost
 
 TOKENS = {role: f"the-token-of-{role}" for role in Role}
+
+#: `app` is backed up by the agent of `two`.
+NIGHT = Job("night", Kind.REDIS, "app", "two", "/b", 3600, 7200, at_s=7200.0)
 
 
 class KeepingPublisher:
@@ -94,7 +98,10 @@ class World:
             plans[name] = plan
         roles = {"one": "the front", "two": "the side"}
         self.configuration = Configuration(
-            Inventory(self.fleet, (), {}, (), roles, Rule(), Rules()), scenarios, plans, ()
+            Inventory(self.fleet, (), {}, (), roles, Rule(), Rules(), backups={"night": NIGHT}),
+            scenarios,
+            plans,
+            (),
         )
         agents = {name: public_key(pair[1]) for name, pair in self.keys.items()}
         self.store, self.publisher = MemoryStore(), KeepingPublisher()
@@ -122,13 +129,14 @@ class World:
             )
             for name, (machine, port) in ports.items()
         }
-        machines = {name: Machine(name, "127.0.0.1") for name in ("one", "two")}
+        way = {"ssh_user": "autobot", "ssh_key": "/k"}
+        machines = {name: Machine(name, "127.0.0.1", way) for name in ("one", "two")}
         return Fleet("small", "one", machines, services, Objectives(60, 120, 60, 120))
 
     def orders(self) -> list[WorkOrder]:
         return [order for _, effect in self.publisher.published for order in effect.orders]
 
-    def report(self, order: WorkOrder, outcome: Outcome, reason: str) -> None:
+    def report(self, order: WorkOrder, outcome: Outcome, reason: str, *, detail: str = "") -> None:
         """What the order's agent would say, signed by it."""
         now = time.time()
         said = WorkReport(
@@ -142,7 +150,7 @@ class World:
             agent=order.agent,
             outcome=outcome,
             reason=reason,
-            detail="",
+            detail=detail,
             started_at=now - 0.5,
             ended_at=now,
         )

@@ -1,0 +1,146 @@
+"""Backups as runs: taking one, proving it again, restoring it, and what is due by schedule.
+
+What lives here: the way from a request to a plan that the coordinator carries out, and what
+speaks against it. What must not: the plans themselves (core/backups.py), and Celery.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Mapping
+
+from orchestrator.catalog import TaskCatalog
+from orchestrator.coordinator import Coordinator
+from orchestrator.core.backups import (
+    Job,
+    backup_plan,
+    doctor_plan,
+    restore_plan,
+    scenario_of,
+    verify_plan,
+)
+from orchestrator.core.incident import WORKING, Incident
+from orchestrator.core.plan import Plan
+from orchestrator.core.policy import machines_of
+from orchestrator.core.restorepoints import PointState, RestorePoint
+from orchestrator.core.slots import FIRST, due_slot
+from orchestrator.restorepoints import UnknownPoint
+
+log = logging.getLogger("autobot_dr.backups")
+
+
+class UnknownJob(LookupError):
+    """There is no such backup job; nothing was started."""
+
+
+class BackupRefused(Exception):
+    """It cannot be done as things are, and why; nothing was started."""
+
+
+class Backups:
+    """One per coordinator."""
+
+    def __init__(self, coordinator: Coordinator, jobs: Mapping[str, Job]) -> None:
+        self.coordinator, self.jobs = coordinator, jobs
+        self._store, self._fleet = coordinator.store, coordinator.protected.fleet
+
+    def job(self, name: str) -> Job:
+        if name not in self.jobs:
+            known = ", ".join(sorted(self.jobs)) or "none; fleet.yaml has no `backups`"
+            raise UnknownJob(f"there is no backup job {name!r} (known: {known})")
+        return self.jobs[name]
+
+    def point(self, name: str) -> RestorePoint:
+        found = self._store.restore_points.get(name)
+        if found is None:
+            shown = "`autobot-dr backup list` shows those there are"
+            raise UnknownPoint(f"there is no restore point {name!r}; {shown}")
+        if found.service not in self._fleet.services:
+            raise BackupRefused(
+                f"{name} is a backup of {found.service!r}, which is not in fleet.yaml any more; "
+                f"it is in {found.location[0]}"
+            )
+        return found
+
+    def take(self, job: str, *, reason: str, run: str = "", key: str = "") -> Incident:
+        plan = backup_plan(self.job(job), self._fleet, TaskCatalog())
+        if not isinstance(plan, Plan):
+            raise BackupRefused("; ".join(str(each) for each in plan))
+        return self._begin(plan, reason, run, key)
+
+    def verify(self, point: str, *, reason: str, run: str = "", key: str = "") -> Incident:
+        plan = verify_plan(self.point(point), self._fleet, TaskCatalog())
+        return self._begin(plan, reason, run, key)
+
+    def examine(self, job: str, *, reason: str, run: str = "", key: str = "") -> Incident:
+        plan = doctor_plan(self.job(job), self._fleet, TaskCatalog())
+        return self._begin(plan, reason, run, key)
+
+    def restore(self, point: str, *, reason: str, run: str = "", key: str = "") -> Incident:
+        found = self.point(point)
+        if found.state is not PointState.VERIFIED:
+            why = f": {found.reason}" if found.reason else ""
+            raise BackupRefused(
+                f"{point} is {found.state}{why}; only a verified one is restored, "
+                f"`autobot-dr backup verify {point}` proves it"
+            )
+        return self._begin(self.restore_plan(found), reason, run, key)
+
+    def restore_plan(self, point: RestorePoint) -> Plan:
+        return restore_plan(point, self._fleet, TaskCatalog())
+
+    def take_due(self, now: float) -> list[Incident]:
+        """Begin what is due by schedule and was not begun yet, missed slots within their window."""
+        begun = (self._take_due(each, now) for each in self.jobs.values())
+        return [each for each in begun if each]
+
+    def _take_due(self, job: Job, now: float) -> Incident | None:
+        schedule = scenario_of(job)
+        due = due_slot(job, self.known_since(job, now), now)
+        if due is None or self._store.slots.claimed_at(schedule, due) is not None:
+            return None
+        # The slot names the run: whoever else takes it takes the same run, and a death in
+        # between is made good by the next look.
+        run = run_of(schedule, due)
+        if self._store.load(run) is None:
+            try:
+                self.take(job.name, reason="by schedule", run=run)
+            except BackupRefused as busy:
+                log.warning("%s waits: %s", schedule, busy)
+                return None
+        claimed = self._store.slots.claim(schedule, due, now)
+        stored = self._store.load(run)
+        return stored.incident if claimed and stored else None
+
+    def known_since(self, job: Job, now: float) -> float:
+        """Since when this job is looked after: nothing was missed before."""
+        schedule = scenario_of(job)
+        self._store.slots.claim(schedule, FIRST, now)
+        return self._store.slots.claimed_at(schedule, FIRST) or now
+
+    def _begin(self, plan: Plan, reason: str, run: str, key: str) -> Incident:
+        run = run or str(uuid.uuid4())
+        if key:
+            run = self._store.run_for_key(key, run)
+        if known := self._store.load(run):
+            return known.incident
+        if busy := self._busy(plan):
+            raise BackupRefused(busy)
+        return self.coordinator.carry_out(plan, reason=reason, run=run)
+
+    def _busy(self, plan: Plan) -> str:
+        """A later run takes the machines from an earlier one, which a backup must never do."""
+        mine = {
+            step.machine for rung in plan.rungs for branch in rung.branches for step in branch.steps
+        }
+        for each in self._store.not_closed():
+            shared = sorted(mine & machines_of(each))
+            if each.state in WORKING and shared:
+                what = f"run {each.run} of {each.scenario!r} works on {', '.join(shared)}"
+                return f"{what}; wait for its end, or cancel it"
+        return ""
+
+
+def run_of(schedule: str, due: float) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:autobot-dr:slot:{schedule}:{due:.0f}"))

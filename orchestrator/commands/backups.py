@@ -1,0 +1,197 @@
+"""`backup`: run, list, show, verify, restore, doctor.
+
+What lives here: these commands. What must not: how a run is followed (follow.py).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from orchestrator.commands import follow, home, plan
+from orchestrator.commands.api import Client
+from orchestrator.commands.ending import json_option, print_json
+from orchestrator.commands.recover import watch
+from orchestrator.commands.text import clock, console, table, word
+
+_reason = click.option(
+    "--reason", default="by hand", show_default=True, help="Why; kept in the timeline."
+)
+_no_wait = click.option("--no-wait", is_flag=True, help="Start the run and do not follow it.")
+
+
+@click.group()
+def backup() -> None:
+    """Backups and restore points: run, list, show, verify, restore, doctor.
+
+    A backup counts only once it was loaded in a scratch server and counted.
+    """
+
+
+@backup.command()
+@click.argument("job")
+@_reason
+@_no_wait
+@json_option
+def run(job: str, reason: str, no_wait: bool, as_json: bool) -> None:
+    """Take a backup now and follow it.
+
+    JOB is its name in fleet.yaml. Ends with 3 when there is no new verified backup.
+    """
+    _order(f"/api/v1/backups/{job}/run", reason, no_wait=no_wait, as_json=as_json)
+
+
+@backup.command("list")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100))
+@click.option("--job", default="", help="Only those of this job.")
+@json_option
+def list_points(limit: int, job: str, as_json: bool) -> None:
+    """The newest restore points, failed ones included."""
+    found = Client(home.settings()).get("/api/v1/restore-points", limit=limit, job=job)
+    if as_json:
+        print_json(found)
+        return
+    if not found["restore_points"]:
+        click.echo("no backup yet; `autobot-dr backup run JOB` takes one")
+        return
+    console().print(_table(found["restore_points"]))
+
+
+def _table(points: Sequence[Mapping[str, Any]]) -> Any:
+    rows = (
+        (
+            each["id"],
+            each["job"],
+            word(each["state"]),
+            clock(each["covers_until"]),
+            clock(each["verified_at"]),
+            _size(each["size_bytes"]),
+            each["reason"] or ", ".join(each["location"]),
+        )
+        for each in points
+    )
+    heads = ("ID", "JOB", "STATE", "COVERS UNTIL", "VERIFIED", "SIZE", "WHERE, OR WHAT IS WRONG")
+    return table(heads, rows)
+
+
+def _size(count: int) -> str:
+    amount, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while amount >= 1000 and len(units) > 1:
+        amount, units = amount / 1000, units[1:]
+    return f"{amount:.3g} {units[0]}"
+
+
+@backup.command()
+@click.argument("point_id", metavar="ID")
+@json_option
+def show(point_id: str, as_json: bool) -> None:
+    """All that is known of a restore point."""
+    found = Client(home.settings()).get(f"/api/v1/restore-points/{point_id}")
+    if as_json:
+        print_json(found)
+        return
+    out = console()
+    for name, value in found.items():
+        shown = ", ".join(value) if isinstance(value, list) else value
+        out.print(f"{name:<13} {'' if shown is None else shown}", soft_wrap=True)
+
+
+@backup.command()
+@click.argument("point_id", metavar="ID")
+@_reason
+@_no_wait
+@json_option
+def verify(point_id: str, reason: str, no_wait: bool, as_json: bool) -> None:
+    """Load a backup in a scratch server once more, and compare it with its manifest."""
+    path = f"/api/v1/restore-points/{point_id}/verify"
+    _order(path, reason, no_wait=no_wait, as_json=as_json)
+
+
+@backup.command()
+@click.argument("point_id", metavar="ID")
+@click.option("--dry-run", is_flag=True, help="Show what would be done; nothing is sent.")
+@click.option("--yes", is_flag=True, help="Do not ask whether it is meant.")
+@_reason
+@_no_wait
+@json_option
+def restore(
+    point_id: str, dry_run: bool, yes: bool, reason: str, no_wait: bool, as_json: bool
+) -> None:
+    """Put a backup in the place of what its service has now.
+
+    What is there is renamed and kept. The backup is proved once more before anything is touched.
+    """
+    client = Client(home.settings())
+    found = client.get(f"/api/v1/restore-points/{point_id}/plan")
+    if dry_run:
+        _show_dry_run(found, as_json)
+        return
+    point = found["restore_point"]
+    if not yes:
+        what = f"{point['service']} on {point['machine']}"
+        click.confirm(
+            f"{what} gets what it had at {clock(point['covers_until'])}; what it has now is "
+            "kept beside it, and it is stopped meanwhile. Go on?",
+            abort=True,
+            err=True,
+        )
+    path = f"/api/v1/restore-points/{point_id}/restore"
+    _order(path, reason, no_wait=no_wait, as_json=as_json)
+
+
+@backup.command()
+@click.argument("job")
+@_reason
+@json_option
+def doctor(job: str, reason: str, as_json: bool) -> None:
+    """Find what will bite the backups and restores of JOB's service.
+
+    Changes nothing. Each finding has its remedy; those of kind `refuse` keep a restore from
+    beginning.
+    """
+    client = Client(home.settings())
+    started = client.post(f"/api/v1/backups/{job}/doctor", {"reason": reason}, str(uuid.uuid4()))
+    found = follow.follow(client, started["id"], as_json=True)
+    if as_json:
+        print_json(found)
+    else:
+        _show_findings(found)
+    follow.end(found)
+
+
+def _show_findings(run: Mapping[str, Any]) -> None:
+    out = console()
+    for step in run["steps"]:
+        out.print(f"{step['machine']}: {step['reason']}", soft_wrap=True)
+    for entry in run["timeline"]:
+        for line in entry["detail"].splitlines():
+            out.print(f"  {line}", soft_wrap=True)
+
+
+def _show_dry_run(found: Mapping[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    out = console()
+    out.print("DRY RUN: nothing is sent; a restore would do what follows")
+    for rung in found["rungs"]:
+        for line in plan.waves(rung):
+            out.print(line, soft_wrap=True)
+
+
+def _order(path: str, reason: str, *, no_wait: bool, as_json: bool) -> None:
+    """Order a run, and follow it to its end."""
+    client = Client(home.settings())
+    started = client.post(path, {"reason": reason}, str(uuid.uuid4()))
+    if not as_json:
+        follow.print_head(console(), started)
+    if not no_wait:
+        watch(client, started["id"], as_json)
+    elif as_json:
+        print_json(started)
+    else:
+        shown = f"watch it with: autobot-dr run watch {started['id']}"
+        console().print(shown, soft_wrap=True)

@@ -1,0 +1,86 @@
+"""`backup` as a real process against the world's coordinator."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+from orchestrator.core.restorepoints import PointState, RestorePoint
+from tasks.contract import Outcome
+from tests.cli.conftest import Run
+from tests.integration.rig import wait_for
+from tests.web.test_backups import SAID
+from tests.web.world import World
+
+POINT = RestorePoint(
+    *("redis-1", "night", "app", "one", "two", "/b/redis-1"),
+    taken_at=10.0,
+    covers_until=10.0,
+    verified_at=12.0,
+    state=PointState.VERIFIED,
+    reason="",
+    size_bytes=5_250_000,
+    sha256="ab",
+    reported_at=13.0,
+)
+
+
+def test_run_follows_to_a_verified_backup_and_list_shows_it(world: World, online: Run) -> None:
+    def agent() -> None:
+        wait_for("an order", lambda: bool(world.orders()))
+        (order,) = world.orders()
+        world.report(order, Outcome.DONE, "proved", detail=json.dumps({"restore_point": SAID}))
+        world.coordinator.check(order.run, 0, 0, 0.0)
+
+    acting = threading.Thread(target=agent)
+    acting.start()
+    ran = online("backup", "run", "night")
+    acting.join()
+    assert ran.returncode == 0, ran.stderr
+    assert "redis.backup" in ran.stdout
+    assert "RTA" not in ran.stdout
+    listed = online("backup", "list").stdout
+    assert "redis-1  night  verified  1970-01-01 00:00:10Z" in listed
+    shown = json.loads(online("backup", "show", "redis-1", "--json").stdout)
+    assert shown["location"] == ["two:/b/redis-1"]
+
+
+def test_a_restore_asks_first_and_a_dry_run_sends_nothing(world: World, online: Run) -> None:
+    world.store.restore_points.record(POINT)
+    dry = online("backup", "restore", "redis-1", "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert "backup.send" in dry.stdout
+    assert "systemctl stop app.service" in dry.stdout
+    assert "5.25 MB" in online("backup", "list").stdout
+    unsure = online("backup", "restore", "redis-1")
+    assert unsure.returncode == 130
+    assert "what it has now is kept" in unsure.stderr
+    assert world.orders() == []
+    sure = online("backup", "restore", "redis-1", "--yes", "--no-wait", "--json")
+    assert sure.returncode == 0, sure.stderr
+    assert json.loads(sure.stdout)["scenario"] == "restore-app"
+    assert [each.operation for each in world.orders()] == ["backup.send", "redis.restore"]
+
+
+def test_what_is_not_there_is_a_fault_of_usage(online: Run) -> None:
+    for words in (("run", "none"), ("show", "none"), ("restore", "none"), ("verify", "none")):
+        ran = online("backup", *words)
+        assert (ran.returncode, ran.stdout) == (2, ""), words
+        assert "there is no" in ran.stderr
+
+
+def test_the_doctor_shows_what_it_found(world: World, online: Run) -> None:
+    def agent() -> None:
+        wait_for("an order", lambda: bool(world.orders()))
+        (order,) = world.orders()
+        detail = "warning: no_checksum: its dumps have no checksum; set rdbchecksum yes"
+        world.report(order, Outcome.DONE, "1 findings", detail=detail)
+        world.coordinator.check(order.run, 0, 0, 0.0)
+
+    acting = threading.Thread(target=agent)
+    acting.start()
+    ran = online("backup", "doctor", "night")
+    acting.join()
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[0] == "one: 1 findings"
+    assert "set rdbchecksum yes" in ran.stdout

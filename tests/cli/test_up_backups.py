@@ -1,0 +1,44 @@
+"""`autobot-dr up` and `backup`, end to end: a real Redis beside real processes of ours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.backup.rig import redis
+from tests.cli.a_home import Home, up
+
+SECTION = """\
+  redis:
+    machine: control
+    unit: redis-of-nobody
+    port: {port}
+    check: {{probe: redis}}
+backups:
+  night: {{kind: redis, service: redis, vault: control, folder: "{folder}", at: "02:00"}}
+"""
+
+
+def test_a_backup_is_taken_by_the_processes_of_up_and_listed(tmp_path: Path) -> None:
+    with redis(tmp_path / "redis") as server:
+        server.fill(100)
+        home = Home(tmp_path / "home", server.port)
+        fleet = home.folder / "fleet.yaml"
+        section = SECTION.format(port=server.port, folder=tmp_path / "backups")
+        fleet.write_text(fleet.read_text() + section)
+        warned = home.run("validate")
+        assert warned.returncode == 0
+        assert "up to 24 h between two backups, and the RPO target is 1 h" in warned.stderr
+        with up(home) as started:
+            assert started.pid_of("workers.beat")
+            ran = home.run("backup", "run", "night")
+            assert ran.returncode == 0, ran.stdout + ran.stderr + home.logs()
+            (point,) = json.loads(home.run("backup", "list", "--json").stdout)["restore_points"]
+            assert (point["state"], point["job"]) == ("verified", "night")
+            again = home.run("backup", "verify", point["id"])
+            assert again.returncode == 0, again.stdout + again.stderr
+            server.kill()
+            failed = home.run("backup", "run", "night")
+            assert failed.returncode == 3
+            assert "no dump was taken" in failed.stdout
+            assert "Traceback" not in home.logs()
