@@ -139,6 +139,8 @@ def _hold(
         return "it lives and is not ready yet; a restart would begin that anew"
     if found.kind is Kind.CHOSEN or (unit and unit.kind is Kind.CHOSEN):
         return "somebody chose that it must not run"
+    if found.health is Health.DOWN and found.kind is Kind.GOOD:
+        return "its last answer was good; one more, and it is back"
     if found.over_limit:
         return "it serves, though not all of it is well; a restart does not cure that"
     start, grace = eye.sight.starts.get(service.name), eye.sight.grace_s.get(service.name, 0.0)

@@ -72,6 +72,16 @@ def test_a_start_is_waited_for_and_then_not() -> None:
     assert isinstance(sky.go(2).ruling(incident), Allowed)
 
 
+def test_one_good_answer_after_a_long_start_is_not_answered_with_a_restart() -> None:
+    sky = Sky()
+    sky.starts["db"], sky.grace_s["db"] = Start("one", sky.now, healthy=False), 420.0
+    sky.kinds["db/answers"] = Kind.BAD
+    incident = sky.go(2).incident()
+    sky.kinds["db/answers"] = Kind.GOOD
+    sky.starts["db"] = Start("one", 1000.0, healthy=True)
+    assert isinstance(sky.go(1).ruling(incident), Wait)
+
+
 def test_silence_alone_waits_for_a_witness_then_asks() -> None:
     sky = Sky().lose("m1", power=Kind.SILENT, times=2)
     incident = sky.incident()
