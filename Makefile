@@ -1,6 +1,6 @@
 # The first two targets are the README's; `make` alone lists all.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench sweep clean
+.PHONY: help demo test long check bench sweep clean
 
 PYTHON := .venv/bin/python
 READY := .venv/.ready
@@ -18,6 +18,11 @@ test: $(READY)
 	@deploy/lab/prepare.sh lab tests
 	@$(MAKE) --no-print-directory check
 	@$(PYTHON) -m pytest
+
+## make long    the tests that take too long for every change: the sweep of kills, RabbitMQ, Hyper-V
+long: $(READY)
+	@deploy/lab/prepare.sh lab tests
+	@$(PYTHON) -m pytest -m long
 
 ## make check   formatting, lint, types, import rules
 check: $(READY)

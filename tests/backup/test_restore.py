@@ -128,6 +128,7 @@ with open(sys.argv[2], "w") as journal:
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("append_only", ["yes", "no"])
 def test_killed_at_any_moment_both_the_old_and_the_new_data_are_there(
     backup: Path, tmp_path: Path, append_only: str

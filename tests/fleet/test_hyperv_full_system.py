@@ -18,7 +18,7 @@ from deploy.lab.stage import Theatre
 from tests.hyperv.on_lab import hyperv_over
 from tests.hyperv.server import HyperV
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 
 
 @dataclass
