@@ -226,7 +226,7 @@ class Overseer:
                 case Allowed():
                     self._tell(incident.run, Begin(self._dead(picture)))
                     working |= dict.fromkeys(machines_of(incident), incident.run)
-                    begun.append((incident.failure.services[0], now))
+                    begun.append((incident.failure.budget, now))
                 case Ask(reason):
                     self._tell(incident.run, Begin(self._dead(picture), ask=reason))
                 case Wait(reason):
@@ -253,7 +253,7 @@ class Overseer:
         }
         known |= {each.run: each for each in incidents}
         return [
-            (each.failure.services[0], at)
+            (each.failure.budget, at)
             for each in known.values()
             if each.failure is not None
             for at in each.begun

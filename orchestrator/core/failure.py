@@ -34,3 +34,8 @@ class Failure:
     scenario: str = ""  #: the one that cures it; empty where nothing but a person does
     consequences: tuple[str, ...] = ()  #: what is ill because of it, each with its reason
     fallback: str = ""  #: what serves users meanwhile, if that was verified
+
+    @property
+    def budget(self) -> str:
+        """Whose budget its recoveries come from: that of all at once is nobody's alone."""
+        return self.services[0] if len(self.services) == 1 else self.cause

@@ -214,7 +214,7 @@ def machines_of(incident: Incident) -> frozenset[str]:
 def _budget(case: _Case) -> Ruling | None:
     rules, reason = case.rules, case.failure.reason
     recent = [(name, at) for name, at in case.state.begun if at > case.now - rules.per_s]
-    mine = sorted(at for name, at in recent if name == case.failure.services[0])
+    mine = sorted(at for name, at in recent if name == case.failure.budget)
     within = f"within {rules.per_s / 60:g} min"
     if len(mine) >= rules.attempts:
         spent = f"recovered {len(mine)} times {within} and failed again: its budget is spent"

@@ -172,7 +172,7 @@ class Fate:
             (self.window,) if self.window else (),
             {m: each.run for each in living for m in machines_of(each)},
             tuple(
-                (each.failure.services[0], at)
+                (each.failure.budget, at)
                 for each in self.incidents.values()
                 if each.failure
                 for at in each.begun

@@ -170,3 +170,12 @@ def test_numbers_are_watched_or_called_about_but_never_restarted() -> None:
         sky.add("db/load", Use.LOAD, {"memory_percent": Limit(80, 95)})
         sky.metrics["db/load"] = {"memory_percent": value}
         assert isinstance(sky.ruling(sky.go(4).incident()), expected)
+
+
+def test_a_failure_of_everything_has_a_budget_of_its_own() -> None:
+    sky = Sky().lose("m1", "m2", "m3", "m4", "m5", times=2)
+    incident = sky.incident()
+    begun = tuple(("db", sky.now - ago) for ago in (900, 600, 300))
+    assert isinstance(sky.ruling(incident, begun=begun), Allowed)
+    again = tuple(("fleet", at) for _, at in begun)
+    assert isinstance(sky.ruling(incident, begun=again), Forbidden)
