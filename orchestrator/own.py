@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from orchestrator.core.health import COORDINATOR, Use, Watch
+from orchestrator.core.health import COORDINATOR, Rule, Use, Watch
 from orchestrator.ports import Clock
 from tasks.contract import Kind, Reading
 
@@ -22,9 +22,23 @@ SECONDS: Final = 5.0
 Complaint = Callable[[], str]  #: what is wrong, or nothing
 
 
+#: That some readings are missing shows for a moment after every cut, and has to last.
+LASTING = {"readings": Rule(bad=6, of=6)}
+
+
 def own_watches(names: tuple[str, ...]) -> tuple[Watch, ...]:
     return tuple(
-        Watch(f"own/{name}", Use.OWN, "", "", name, {}, interval_s=SECONDS) for name in names
+        Watch(
+            f"own/{name}",
+            Use.OWN,
+            "",
+            "",
+            name,
+            {},
+            interval_s=SECONDS,
+            rule=LASTING.get(name, Rule()),
+        )
+        for name in names
     )
 
 

@@ -154,4 +154,7 @@ def _hold(
 
 def _fallback(eye: Eye, service: Service) -> str:
     standing = eye.of(Use.FALLBACK, service.name)
-    return standing.reason if standing and standing.health is Health.HEALTHY else ""
+    if standing is None or standing.health is not Health.HEALTHY:
+        return ""
+    title = service.fallback.title if service.fallback else ""
+    return f"{title}: {standing.reason}" if title else standing.reason
