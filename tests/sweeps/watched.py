@@ -104,10 +104,10 @@ class Watched:
         return found[0]
 
     def await_peace(self, limit: float = 120) -> None:
-        """Until the watcher sees everything well and no incident is under way."""
+        """Until the watcher sees everything well and every incident is closed."""
 
         def peace() -> bool:
-            going = [e for e in self.incidents() if e["state"] not in ("resolved", "closed")]
+            going = [each for each in self.incidents() if each["state"] != "closed"]
             return not going and self.theatre.call(*self.theatre.command("status")).returncode == 0
 
         try:
