@@ -8,6 +8,7 @@ outside, and how long it had to take is what the machines' own clocks say.
 from __future__ import annotations
 
 import sys
+import time
 
 from deploy.lab import LabFault, measure
 from deploy.lab.lab import default_home, prepare, why_not
@@ -15,6 +16,7 @@ from deploy.lab.machines import AGENT
 from deploy.lab.stage import Theatre
 
 GOAL = 1.25
+SEEN_SECONDS = 40.0
 
 
 def say(text: str) -> None:
@@ -38,12 +40,15 @@ def play(theatre: Theatre) -> int:
     say("the fleet is started for the first time, by the same runbook; this takes some seconds")
     theatre.ask("recover", "full-system", "--reason", "first start")
     theatre.autobot("status")
+    # This story is told by hand; the watcher would begin by itself.
+    theatre.ask("maintenance", "start", "--for", "1h", "--reason", "the demo recovers by hand")
     say("\nNow everything fails: all six machines lose their power at once.\n")
     theatre.lab.break_("everything-down")
     theatre.autobot("status")
     say("")
     code = theatre.autobot("recover", "full-system", "--reason", "all machines lost power")
     say("")
+    await_healthy(theatre)
     seen = theatre.autobot("status")
     say("")
     if code == 0:
@@ -51,9 +56,17 @@ def play(theatre: Theatre) -> int:
     return code or seen
 
 
+def await_healthy(theatre: Theatre) -> None:
+    """Until the watcher, who wants to see everything twice, agrees; status says if it does not."""
+    ends = time.monotonic() + SEEN_SECONDS
+    while time.monotonic() < ends and theatre.call(*theatre.command("status")).returncode:
+        time.sleep(0.5)
+
+
 def tell_figure(theatre: Theatre) -> None:
     """The time it took against the time that the machines themselves needed."""
-    took = float(theatre.ask("run", "list")["runs"][0]["rta_s"])
+    runs = theatre.ask("run", "list")["runs"]
+    took = next(float(each["rta_s"]) for each in runs if each["rta_s"] is not None)
     times = theatre.lab.boot_times()
     path = measure.critical_path(times, theatre.needs())
     agents = sum(each.units.get(AGENT, 0) for each in times if each.machine in path.machines)
