@@ -25,10 +25,11 @@ from pathlib import Path
 from types import FrameType
 
 from tasks.arguments import BadArguments, read_arguments
-from tasks.backup import history
+from tasks.backup import history, rolling
+from tasks.backup.asking import module_lines
 from tasks.backup.commandlog import offset_line
 from tasks.backup.following import Place, Watch
-from tasks.backup.history import About, DamagedHistory
+from tasks.backup.history import About, DamagedHistory, Range
 from tasks.backup.link import Link, LinkFault, LinkRefused, Server
 from tasks.backup.rdbstream import NotADump
 from tasks.backup.receiving import Continues, DumpFile, Full, Written, open_stream, receive
@@ -61,6 +62,7 @@ class Capture:
         self.segment: Segment | None = None
         self.stopping = False
         self.covers_until = _covered(self.root)
+        self.known: list[Range] = []  #: the histories, as far as they are sealed
         self.steady_since = time.monotonic()
 
     def stop(self, _signal: int, _frame: FrameType | None) -> None:
@@ -109,10 +111,19 @@ class Capture:
             except (DamagedHistory, ValueError, KeyError) as damage:
                 # It stays as it is, for whoever wants to save what can be; a new one is begun.
                 self._say("damaged", f"{known[-1].name} is not continued: {damage}")
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """What there is, for the status: others remove histories for their age."""
+        self.known = []
+        for folder in history.histories(self.root):
+            with contextlib.suppress(DamagedHistory, OSError, ValueError, KeyError, TypeError):
+                self.known.append(history.covered(folder))
 
     def _follow(self, link: Link) -> None:
         last = self.segment
         log = last.log if last else None
+        source = _about_source(link)
         answer = open_stream(link, log.replid, log.offset) if log else open_stream(link)
         match answer:
             case Continues(replid) if last and log:
@@ -121,10 +132,11 @@ class Capture:
                 rest = b""
                 segment = last
             case Full():
-                segment, rest = self._begin(link, answer)
+                segment, rest = self._begin(link, answer, source)
             case _:
                 raise LinkFault(f"{self.server.name} goes on with a stream that was never begun")
         self.segment = segment
+        self._look_again()
         # The source sends on only when the dump was acknowledged.
         link.send("REPLCONF", "ACK", str(segment.log.offset))
         place = Place(link, segment, rest)
@@ -140,16 +152,20 @@ class Capture:
     def _each_second(self, place: Place, watch: Watch) -> None:
         place.acknowledge()
         settings, segment = self.settings, place.segment
-        if segment.log.commands and (
+        if base := rolling.offered(self.root):
+            place.roll(base)
+        elif segment.log.commands and (
             segment.size >= settings.segment_bytes or place.age >= settings.segment_seconds
         ):
             place.seal()
+        if place.segment is not segment:
+            self._look_again()
         watch.look(place.segment.log.offset)
         self.covers_until = watch.covers_until or self.covers_until
         self._say("following", "", {**place.told(), **watch.told()})
         self._check_room()
 
-    def _begin(self, link: Link, full: Full) -> tuple[Segment, bytes]:
+    def _begin(self, link: Link, full: Full, source: _Source) -> tuple[Segment, bytes]:
         """A new history from a whole dump; the old one is closed and kept."""
         began_at = time.time()
         if self.segment:
@@ -166,7 +182,12 @@ class Capture:
         try:
             rest = receive(link, dump.write, go_on=lambda: not self.stopping)
             about = About(
-                self.server.name, began_at, full.replid, full.offset, *_facts(dump.finish())
+                self.server.name,
+                began_at,
+                full.replid,
+                full.offset,
+                *_facts(dump.finish()),
+                *source,
             )
         except BaseException:
             dump.discard()
@@ -190,6 +211,7 @@ class Capture:
             "source": self.server.name,
             "pid": os.getpid(),
             "covers_until": self.covers_until,
+            "histories": [[each.history, each.begins, each.ends] for each in self.known],
             **(more or {}),
         }
         if state != "following":
@@ -199,6 +221,17 @@ class Capture:
             temporary = self.root / ".status.new"
             temporary.write_text(json.dumps(told) + "\n")
             temporary.replace(self.root / "status.json")
+
+
+_Source = tuple[str, tuple[str, ...]]  #: its version, and its modules with their arguments
+
+
+def _about_source(link: Link) -> _Source:
+    """As far as it may be asked: who only may follow is told nothing."""
+    said, listed = link.ask_all([("INFO", "server"), ("MODULE", "LIST")])
+    text = said.decode(errors="replace") if isinstance(said, bytes) else ""
+    info = dict(line.partition(":")[::2] for line in text.splitlines())
+    return info.get("redis_version", ""), module_lines(listed)
 
 
 def _facts(written: Written) -> tuple[int, str, bool]:

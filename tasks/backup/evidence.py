@@ -60,11 +60,11 @@ def gather(
     ask: Ask, patterns: Sequence[str], samples: Sequence[str], *, from_dump: bool
 ) -> Contents:
     """Count; with no samples given, choose some. Raises HostFault at an answer that is none."""
-    there = _databases(_info(ask))
-    databases = json.dumps(sorted([int(name), each.volatile] for name, each in there.items()))
+    there = databases(_info(ask))
+    listed = json.dumps(sorted([int(name), each.volatile] for name, each in there.items()))
     choose = "0" if samples else str(SAMPLES)
     twice = "no" if from_dump else "yes"
-    said = ask("EVAL", SCRIPT, "0", databases, json.dumps(list(patterns)), choose, twice)
+    said = ask("EVAL", SCRIPT, "0", listed, json.dumps(list(patterns)), choose, twice)
     try:
         counted = json.loads(said)
         found = {name: Count(*count) for name, count in dict(counted["patterns"]).items()}
@@ -74,7 +74,7 @@ def gather(
     digests = _digests(ask, chosen)
     # After the count, which let go what had expired.
     info = _info(ask)
-    now = _databases(info)
+    now = databases(info)
     if from_dump:
         total = int(info["rdb_last_load_keys_loaded"]) + int(info["rdb_last_load_keys_expired"])
     else:
@@ -89,7 +89,7 @@ def _info(ask: Ask) -> Mapping[str, str]:
     return said
 
 
-def _databases(info: Mapping[str, str]) -> dict[str, Count]:
+def databases(info: Mapping[str, str]) -> dict[str, Count]:
     found = {}
     for name, value in info.items():
         match = re.fullmatch(r"keys=(\d+),expires=(\d+),.*", value)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import select
 import time
 
+from tasks.backup import rolling
 from tasks.backup.link import CHUNK, Link, LinkFault, LinkRefused, Server
 from tasks.backup.receiving import SILENCE_SECONDS
+from tasks.backup.rolling import Offer
 from tasks.backup.segment import Segment
 
 #: Reading waits this long for more to come, so that thousands of small commands are one write.
@@ -72,6 +74,15 @@ class Place:
         self.segment = self.segment.next(int(time.time()))
         self.segment.add(tail)
         self.begun_at = time.monotonic()
+
+    def roll(self, offer: Offer) -> None:
+        """Go on in a new history that has the offered dump as its base."""
+        if offer.history != self.segment.folder.name:
+            # Another one was begun since; that is where the log goes on.
+            rolling.withdraw(self.segment.folder.parent)
+        elif self.segment.tail_size <= _LONGEST_TAIL:
+            self.segment = rolling.roll(self.segment, offer, int(time.time()))
+            self.begun_at = time.monotonic()
 
     def told(self) -> dict[str, object]:
         segment = self.segment

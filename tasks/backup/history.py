@@ -42,6 +42,8 @@ class About:
     base_bytes: int
     base_sha256: str
     checksummed: bool
+    redis_version: str = ""  #: of the source, when it said so
+    module_files: tuple[str, ...] = ()  #: what the source had loaded, with the arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,15 @@ class Sealed:
     last_stamp: int
     from_offset: int
     to_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A history, and the first and the last second that it has for certain."""
+
+    history: str
+    begins: int
+    ends: int
 
 
 class DamagedHistory(Exception):
@@ -86,9 +97,9 @@ def link_hash(before: str, about: str) -> str:
     return hashlib.sha256(f"{before}{about}".encode()).hexdigest()
 
 
-def complete(folder: Path, about: About) -> None:
+def complete(folder: Path, about: About, *, segments: int = 0) -> None:
     """The base is whole: say so, as the last thing that makes this a history."""
-    write_durably(folder / LOG_FOLDER / MANIFEST, aof_manifest(0))
+    write_durably(folder / LOG_FOLDER / MANIFEST, aof_manifest(segments))
     write_durably(folder / ABOUT, json.dumps(asdict(about), indent=1) + "\n")
 
 
@@ -98,7 +109,30 @@ def histories(root: Path) -> list[Path]:
 
 
 def read_about(folder: Path) -> About:
-    return About(**json.loads((folder / ABOUT).read_text()))
+    said = json.loads((folder / ABOUT).read_text())
+    return About(**{**said, "module_files": tuple(said.get("module_files", ()))})
+
+
+def segments(folder: Path) -> int:
+    """How many there are, the open one included."""
+    return (folder / LOG_FOLDER / MANIFEST).read_text().count(" type i\n")
+
+
+def first_stamp(folder: Path, number: int) -> int:
+    """The second with which a segment begins."""
+    with (folder / LOG_FOLDER / segment_name(number)).open("rb") as file:
+        kind, _, stamp = file.readline().partition(b":")
+    if kind != b"#TS":
+        raise DamagedHistory(f"segment {number} of {folder} does not begin with its time")
+    return int(stamp)
+
+
+def covered(folder: Path) -> Range:
+    """From the first second of its log to that of its last sealed command."""
+    about, chain = read_about(folder), read_chain(folder)
+    began = int(about.began_at)
+    begins = first_stamp(folder, 1) if segments(folder) else began
+    return Range(folder.name, begins, max([begins, *(each.last_stamp for each in chain[-1:])]))
 
 
 def read_chain(folder: Path) -> list[Sealed]:
@@ -108,13 +142,15 @@ def read_chain(folder: Path) -> list[Sealed]:
     return [Sealed(**json.loads(line)) for line in lines if line.endswith("\n")]
 
 
-def faults(folder: Path) -> Iterator[str]:
-    """What differs between a history's files and their recorded hashes."""
+def faults(folder: Path, *, last: int | None = None) -> Iterator[str]:
+    """What differs between a history's files, up to this segment, and their recorded hashes."""
     about, log = read_about(folder), folder / LOG_FOLDER
     if sha256_of(log / BASE) != about.base_sha256:
         yield f"{log / BASE} is not the dump that was received: its SHA-256 differs"
     before = about.base_sha256
     for each in read_chain(folder):
+        if last is not None and each.number > last:
+            return
         before = link_hash(before, each.sha256)
         path = log / segment_name(each.number)
         if each.chain != before:

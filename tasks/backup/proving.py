@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 
 from tasks.backup import manifest as manifests
 from tasks.backup.history import ABOUT
 from tasks.backup.manifest import Evidence, Manifest, NotAManifest
+from tasks.backup.rolling import Spot
 from tasks.backup.scratch import Cut, Dump, NotLoaded, Programs, loaded, ran, size_and_sha256
 from tasks.host import Host
 
@@ -87,16 +87,20 @@ def cut(
     *,
     at: int | None = None,
     patterns: Sequence[str] = (),
+    spot: Spot | None = None,
+    name: str = "",
+    covers_until: float | None = None,
 ) -> Manifest:
     """A backup of a captured history as it was after the second `at`, in the new folder `into`.
 
-    It is `taken`: prove it, as any other. No fork and no transfer on the source.
+    Or up to `spot`. It is `taken`: prove it, as any other. No fork and no transfer on the source.
     """
     about = json.loads(host.read(f"{history}/{ABOUT}") or "{}")
     if not about:
         raise NotLoaded(f"{history} is no captured history: it has no {ABOUT}")
     ran(host, ("mkdir", "-m", "700", "--", into))
-    with loaded(host, Cut(history, at), programs) as scratch:
+    place = (spot.segment, spot.position) if spot else ()
+    with loaded(host, Cut(history, at, *place), programs) as scratch:
         contents = scratch.contents(patterns)
         info = scratch.info()
         scratch.save_as(f"{into}/{DUMP}")
@@ -104,17 +108,20 @@ def cut(
     covers = host.now() if at is None else float(at)
     rdb_version = ran(host, ("head", "-c", "9", "--", f"{into}/{DUMP}")).out[5:9]
     manifest = Manifest(
-        id=f"{manifests.new_id(host.now(), about['replid'])}-cut",
+        id=name or f"{manifests.new_id(host.now(), about['replid'])}-cut",
         source=f"{about['source']} by {history}",
         taken_at=host.now(),
-        covers_until=covers,
+        covers_until=covers if covers_until is None else covers_until,
         size_bytes=size,
         sha256=digest,
         rdb_version=int(rdb_version),
         checksummed=True,
         redis_version=info["redis_version"],
-        replid=about["replid"],
+        module_files=programs.modules,
+        replid=spot.replid if spot else about["replid"],
+        offset=spot.offset if spot else -1,
+        load_seconds=scratch.load_seconds,
+        contents=contents,
     )
-    manifest = replace(manifest, contents=contents)
     write_manifest(host, into, manifest)
     return manifest

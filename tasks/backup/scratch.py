@@ -53,10 +53,15 @@ class Dump:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A captured history, up to and including the second `at`; all of it when that is None."""
+    """A captured history, up to and including the second `at`; all of it when that is None.
+
+    Or up to a place in it that somebody found: so many bytes of that segment.
+    """
 
     folder: str
     at: int | None = None
+    segment: int = 0
+    position: int = 0
 
 
 class Scratch:
@@ -146,7 +151,7 @@ def _cut(host: Host, programs: Programs, source: Cut, folder: str) -> None:
     count = (host.read(f"{log}/{MANIFEST}") or "").count(" type i\n")
     if not count:
         raise NotLoaded(f"{source.folder} is no captured history: {log}/{MANIFEST} lists nothing")
-    kept = count
+    kept = source.segment or count
     if source.at is not None:
         files = [f"{log}/{segment_name(number)}" for number in range(1, count + 1)]
         kept = _segments_until(ran(host, ("head", "-q", "-n", "1", "--", *files)).out, source.at)
@@ -156,6 +161,8 @@ def _cut(host: Host, programs: Programs, source: Cut, folder: str) -> None:
     whole = [BASE, *(segment_name(number) for number in range(1, kept))]
     ran(host, ("ln", "-s", "-t", into, "--", *(f"{log}/{name}" for name in whole)))
     ran(host, ("cp", "-t", into, "--", f"{log}/{segment_name(kept)}"), seconds=COPY_SECONDS)
+    if source.segment:
+        ran(host, ("truncate", "-s", str(source.position), "--", f"{into}/{segment_name(kept)}"))
     host.write(f"{into}/{MANIFEST}", aof_manifest(kept).encode(), mode=0o600)
     if source.at is not None:
         argv = (programs.check_aof, "--truncate-to-timestamp", str(source.at))

@@ -25,6 +25,7 @@ from tasks.backup.history import (
     read_about,
     read_chain,
     segment_name,
+    segments,
     sha256_of,
     write_durably,
 )
@@ -44,11 +45,10 @@ class Segment:
     ) -> Segment:
         """An empty one. It selects its database itself: each file is loaded from database 0."""
         path = folder / LOG_FOLDER / segment_name(number)
-        file = path.open("xb", buffering=0)
+        file = path.open("x+b", buffering=0)
         os.fchmod(file.fileno(), 0o600)
         segment = cls(folder, number, file, CommandLog())
-        head = stamp_line(now) + packed(("SELECT", str(database))) + offset_line(replid, offset)
-        segment.add(head)
+        segment.add(head(now, database, replid, offset))
         segment.sync()
         # Listed only when it is there and says where it begins: Redis refuses a list with a gap.
         write_durably(folder / LOG_FOLDER / MANIFEST, aof_manifest(number))
@@ -58,7 +58,7 @@ class Segment:
     def reopened(cls, folder: Path, now: float) -> Segment:
         """The last one, without what a crash left half written."""
         log_folder = folder / LOG_FOLDER
-        number = (log_folder / MANIFEST).read_text().count(" type i\n")
+        number = segments(folder)
         # One that was made and not yet listed holds nothing that was acknowledged.
         (log_folder / segment_name(number + 1)).unlink(missing_ok=True)
         if not number:
@@ -153,7 +153,7 @@ class Segment:
         path = self.folder / LOG_FOLDER / segment_name(self.number)
         known = read_chain(self.folder)
         before = known[-1].chain if known else read_about(self.folder).base_sha256
-        first_stamp, from_offset = _head(path)
+        first_stamp, from_offset = head_of(path)
         digest = sha256_of(path)
         sealed = Sealed(
             self.number,
@@ -171,7 +171,12 @@ class Segment:
         return sealed
 
 
-def _head(path: Path) -> tuple[int, int]:
+def head(stamp: int, database: int, replid: str, offset: int) -> bytes:
+    """What each segment begins with: it can be loaded, and gone on with, without those before."""
+    return stamp_line(stamp) + packed(("SELECT", str(database))) + offset_line(replid, offset)
+
+
+def head_of(path: Path) -> tuple[int, int]:
     """The first time in a segment, and the offset where its commands begin."""
     log = CommandLog()
     with path.open("rb") as file:
