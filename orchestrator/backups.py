@@ -14,9 +14,11 @@ from collections.abc import Mapping
 from orchestrator.catalog import TaskCatalog
 from orchestrator.coordinator import Coordinator
 from orchestrator.core.backups import Job, scenario_of
+from orchestrator.core.captures import clock, covers_plan, point_at, restore_at_plan
 from orchestrator.core.incident import WORKING, Incident
 from orchestrator.core.plan import Plan
 from orchestrator.core.policy import machines_of
+from orchestrator.core.redisbackups import RedisJob
 from orchestrator.core.restorepoints import PointState, RestorePoint
 from orchestrator.core.slots import FIRST, due_slot
 from orchestrator.restorepoints import UnknownPoint
@@ -96,6 +98,35 @@ class Backups:
                 f"`autobot-dr backup verify {point}` proves it"
             )
         return self._begin(self.restore_plan(found), reason, run, key)
+
+    def continuous(self, job: str, at: float) -> RedisJob:
+        """The job, if what was captured by it may have this second."""
+        found = self.job(job)
+        if not isinstance(found, RedisJob) or not found.continuous:
+            raise BackupRefused(
+                f"{job} is not captured continuously, so only its restore points can be restored; "
+                "`continuous: true` in fleet.yaml changes that from now on"
+            )
+        if at >= self.coordinator.now():
+            raise BackupRefused(f"{clock(at)} is not over yet; restore to a second that is")
+        return found
+
+    def covers(self, job: str, at: int, *, reason: str, run: str = "", key: str = "") -> Incident:
+        """See on the vault what would be loaded for this second."""
+        return self._begin(
+            covers_plan(self.continuous(job, at), at, TaskCatalog()), reason, run, key
+        )
+
+    def restore_at(
+        self, job: str, at: int, *, reason: str, run: str = "", key: str = ""
+    ) -> Incident:
+        return self._begin(self.plan_at(job, at), reason, run, key)
+
+    def plan_at(self, job: str, at: int) -> Plan:
+        """Make a proved backup of how it was after this second, and restore that."""
+        found = self.continuous(job, at)
+        point = point_at(found, at, self.coordinator.now(), self._fleet)
+        return restore_at_plan(found, at, point, self._fleet, TaskCatalog())
 
     def restore_plan(self, point: RestorePoint) -> Plan:
         return self.job_of(point).restore_plan(point, self._fleet, TaskCatalog())

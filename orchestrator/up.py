@@ -1,4 +1,4 @@
-"""`autobot-dr up`: broker, coordinator, beat, this machine's agent and Flower as one.
+"""`autobot-dr up`: broker, coordinator, beat, this machine's agent, captures, Flower as one.
 
 What lives here: which processes there are, with what they are told, and what people are told.
 What must not: keeping them alive (supervisor.py). Secrets reach the children through files and
@@ -38,6 +38,7 @@ from orchestrator.supervisor import (
     a_listener,
     end_leftovers,
 )
+from orchestrator.upcaptures import capture_children
 from orchestrator.web.access import read_tokens
 from tasks.host import HostFault, LocalHost
 
@@ -175,14 +176,14 @@ def _start(
         url = broker.url
         supervisor.start(_broker(broker, state))
     common = {"AUTOBOT_DR_HOME": str(settings.home.resolve()), "AUTOBOT_DR_BROKER_URL": url}
-    control = configuration.fleet.control
     supervisor.start(
         _coordinator(settings, common, state),
         _beat(common, state),
-        _agent(settings, control, common, state, notified),
+        _agent(settings, configuration.fleet.control, common, state, notified),
         _flower(flower, common, state),
+        *capture_children(configuration, state),
     )
-    return Site(settings, state, control, _local_url(*flower), broker)
+    return Site(settings, state, configuration.fleet.control, _local_url(*flower), broker)
 
 
 def _prepare_broker(settings: Settings, state: Path) -> EmbeddedBroker:
@@ -230,9 +231,8 @@ def _answers(url: str) -> str:
 
 
 def _broker(broker: EmbeddedBroker, state: Path) -> Child:
-    host = LocalHost()
     log = state / "logs" / "broker.log"
-    return Child("broker", broker.argv, {}, log, lambda: broker.complaint(host))
+    return Child("broker", broker.argv, {}, log, lambda: broker.complaint(LocalHost()))
 
 
 def _coordinator(settings: Settings, common: Mapping[str, str], state: Path) -> Child:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from orchestrator.catalog import probe_arguments, probe_names
+from orchestrator.core.captures import capture_watches
 from orchestrator.core.fleet import Check, Fleet, Further, Machine, Service
 from orchestrator.core.health import COORDINATOR, Limit, Rule, Use, Watch
 from orchestrator.fleetfile import Inventory, Metric
@@ -32,7 +33,7 @@ def make_watches(inventory: Inventory) -> tuple[Watch, ...]:
         found += _of_service(fleet, service, inventory.rule, limits.get(service.name, {}))
     for machine in fleet.machines.values():
         found += _of_machine(fleet, machine, inventory.rule, limits.get("", {}))
-    return tuple(found)
+    return (*found, *capture_watches(inventory.backups.values()))
 
 
 def _limits(inventory: Inventory) -> dict[str, dict[str, Limit]]:

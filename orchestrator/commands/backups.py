@@ -1,4 +1,4 @@
-"""`backup`: run, list, show, verify, restore, doctor.
+"""`backup`: run, list, show, verify, restore, capture, doctor.
 
 What lives here: these commands. What must not: how a run is followed (follow.py).
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import click
 
-from orchestrator.commands import follow, home, plan
+from orchestrator.commands import follow, home, plan, timemachine
 from orchestrator.commands.api import Client
 from orchestrator.commands.ending import json_option, print_json
 from orchestrator.commands.recover import watch
@@ -25,7 +26,7 @@ _no_wait = click.option("--no-wait", is_flag=True, help="Start the run and do no
 
 @click.group()
 def backup() -> None:
-    """Backups and restore points: run, list, show, verify, restore, doctor.
+    """Backups and restore points: run, list, show, verify, restore, capture, doctor.
 
     A backup counts only once it was opened in a scratch place and compared.
     """
@@ -50,10 +51,15 @@ def run(job: str, reason: str, no_wait: bool, as_json: bool) -> None:
 @json_option
 def list_points(limit: int, job: str, as_json: bool) -> None:
     """The newest restore points, failed ones included."""
-    found = Client(home.settings()).get("/api/v1/restore-points", limit=limit, job=job)
+    client = Client(home.settings())
+    found = client.get("/api/v1/restore-points", limit=limit, job=job)
+    captured = [each for each in timemachine.captures(client) if job in ("", each["job"])]
     if as_json:
-        print_json(found)
+        print_json({**found, "captures": captured})
         return
+    if captured:
+        timemachine.show_ranges(captured)
+        console().print()
     if not found["restore_points"]:
         click.echo("no backup yet; `autobot-dr backup run JOB` takes one")
         return
@@ -90,8 +96,13 @@ def _size(count: int) -> str:
 @click.argument("point_id", metavar="ID")
 @json_option
 def show(point_id: str, as_json: bool) -> None:
-    """All that is known of a restore point."""
-    found = Client(home.settings()).get(f"/api/v1/restore-points/{point_id}")
+    """All that is known of a restore point, or of a job that is captured continuously."""
+    client = Client(home.settings())
+    captured = [each for each in timemachine.captures(client) if each["job"] == point_id]
+    if captured and not as_json:
+        timemachine.show_ranges(captured)
+        return
+    found = captured[0] if captured else client.get(f"/api/v1/restore-points/{point_id}")
     if as_json:
         print_json(found)
         return
@@ -113,20 +124,43 @@ def verify(point_id: str, reason: str, no_wait: bool, as_json: bool) -> None:
 
 
 @backup.command()
-@click.argument("point_id", metavar="ID")
+@click.argument("point_id", metavar="[ID|JOB]", required=False)
+@click.option("--at", metavar="TIME", help="As it was after this second; JOB says of what.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done; nothing is sent.")
 @click.option("--yes", is_flag=True, help="Do not ask whether it is meant.")
 @_reason
 @_no_wait
 @json_option
 def restore(
-    point_id: str, dry_run: bool, yes: bool, reason: str, no_wait: bool, as_json: bool
+    point_id: str | None,
+    at: str | None,
+    dry_run: bool,
+    yes: bool,
+    reason: str,
+    no_wait: bool,
+    as_json: bool,
 ) -> None:
     """Bring a backup back: of a Redis, in the place of what it has now.
 
     What is there is kept. The backup is proved once more before anything is touched.
+
+    With --at a backup is first made of what was captured: 2026-11-28T14:03:20Z, or 14:03:20 for
+    today in UTC, has all that was written until the end of that second. JOB can be left out
+    where only one job is captured continuously.
     """
     client = Client(home.settings())
+    if at is not None:
+        second, job = timemachine.moment(at), timemachine.the_job(client, point_id)
+        if dry_run:
+            timemachine.dry_run(client, job, second, reason, as_json=as_json)
+            return
+        if not yes:
+            timemachine.confirm(client, job, second)
+        path = f"/api/v1/backups/{job}/restore"
+        _order(path, reason, no_wait=no_wait, as_json=as_json, more={"at": second})
+        return
+    if point_id is None:
+        raise click.UsageError("name a restore point, or a second with --at")
     found = client.get(f"/api/v1/restore-points/{point_id}/plan")
     if dry_run:
         _show_dry_run(found, as_json)
@@ -140,6 +174,16 @@ def restore(
         )
     path = f"/api/v1/restore-points/{point_id}/restore"
     _order(path, reason, no_wait=no_wait, as_json=as_json)
+
+
+@backup.command()
+@click.argument("job")
+def capture(job: str) -> None:
+    """Print the settings file of JOB's capture, for a vault that is not the control machine.
+
+    There, deploy/systemd/autobot-dr-capture@.service runs it; here `up` does.
+    """
+    timemachine.print_settings(job)
 
 
 @backup.command()
@@ -182,10 +226,17 @@ def _show_dry_run(found: Mapping[str, Any], as_json: bool) -> None:
             out.print(line, soft_wrap=True)
 
 
-def _order(path: str, reason: str, *, no_wait: bool, as_json: bool) -> None:
+def _order(
+    path: str,
+    reason: str,
+    *,
+    no_wait: bool,
+    as_json: bool,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Order a run, and follow it to its end."""
     client = Client(home.settings())
-    started = client.post(path, {"reason": reason}, str(uuid.uuid4()))
+    started = client.post(path, {"reason": reason, **more}, str(uuid.uuid4()))
     if not as_json:
         follow.print_head(console(), started)
     if not no_wait:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from orchestrator.commands import home
+from orchestrator.commands import home, timemachine
 from orchestrator.commands.api import Client
 from orchestrator.commands.ending import Exit, Stop, json_option, print_json, tell
 from orchestrator.commands.text import between, clock, console, table, word
@@ -66,6 +66,9 @@ def _show(found: Mapping[str, Any]) -> None:
         for each in found["machines"]
     )
     out.print(table(("MACHINE", "ADDRESS", "HEALTH", "FOR", "AGE", "REASON"), machines))
+    if found["captures"]:
+        out.print()
+        timemachine.show_ranges(found["captures"])
     if found["unread"]:
         tell(found["unread"])
 

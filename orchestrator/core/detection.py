@@ -14,7 +14,7 @@ from orchestrator.core.common import Common, Verdict
 from orchestrator.core.events import Event, Observed, Recovered, Relapsed, Settled
 from orchestrator.core.failure import Failure, Severity
 from orchestrator.core.fleet import Fleet
-from orchestrator.core.health import Health, Standing
+from orchestrator.core.health import CAPTURES, Health, Standing
 from orchestrator.core.incident import WORKING, Incident, State
 from orchestrator.core.plan import Plan
 from orchestrator.core.policy import Rules
@@ -96,8 +96,10 @@ def _failures(
         if seen.load and seen.load.health is Health.DEGRADED:
             yield _of_numbers(f"load:{machine}", machine, seen.load, picture.at)
     for name, standing in picture.own.items():
-        if standing.health is Health.DOWN:
-            grave = Severity.WARNING if name in MINOR else Severity.CRITICAL
+        needed = picture.services.get(picture.own_needs.get(name, ""))
+        if standing.health is Health.DOWN and not (needed and needed.ill):
+            minor = name in MINOR or name.startswith(CAPTURES)
+            grave = Severity.WARNING if minor else Severity.CRITICAL
             yield _of_numbers(name, "", standing, picture.at, severity=grave)
 
 

@@ -16,6 +16,7 @@ from enum import StrEnum
 from tasks.contract import Json, Kind, Reading
 
 COORDINATOR = "coordinator"  #: the vantage that is no machine's agent
+CAPTURES = "own/capture-"  #: so begin the names of the watches of captures, before the job's
 #: So many intervals without a reading are "no data", which is an alarm of its own.
 MISSED_INTERVALS = 3
 

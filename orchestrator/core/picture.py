@@ -39,7 +39,8 @@ def look_at_fleet(fleet: Fleet, sight: Sight, now: float) -> Picture:
         view = see_service(eye, service, machines[service.machine])
         services[service.name] = _with_cause(eye, service, view, services)
     own = {s.watch: s for (use, _), found in eye.by.items() if use is Use.OWN for s in found}
-    return Picture(now, services, machines, own)
+    needs = {e.name: e.service for e in sight.watches if e.use is Use.OWN and e.service}
+    return Picture(now, services, machines, own, needs)
 
 
 def _needs_first(fleet: Fleet) -> list[Service]:

@@ -16,12 +16,23 @@ from orchestrator.core.compiling import bound_settings
 from orchestrator.core.fleet import Approval, Fleet
 from orchestrator.core.plan import Branch, Catalog, Fault, Plan, PlannedRung, Step
 from orchestrator.core.restorepoints import RestorePoint
+from tasks.contract import Json
 
 TAKE, PROVE, RESTORE = "redis.backup", "redis.prove", "redis.restore"
+CUT = "redis.cut"
 SEND, EXAMINE, PRUNE = "backup.send", "redis.doctor", "redis.prune"
 #: Where a backup arrives on the machine that it is restored on. There is room, and a restart
 #: does not empty it.
 ARRIVALS = "/var/tmp/autobot-dr"  # noqa: S108 - each is a folder that only its owner may enter
+
+
+@dataclass(frozen=True, slots=True)
+class Continuous:
+    """A capture follows the Redis beside its backups, so that any second can be had back."""
+
+    segment_s: float = 60.0  #: after so long the open segment is sealed
+    lag_s: float = 15.0  #: so far behind is too far
+    window_s: float = 2 * 86400.0  #: any second of it can be restored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +42,24 @@ class RedisJob(Job):
     kind: ClassVar[str] = "redis"
 
     patterns: tuple[str, ...] = ()
+    continuous: Continuous | None = None  #: then its backups are made of what was captured
+
+    @property
+    def captured(self) -> str:
+        """The folder that the capture writes, on the vault."""
+        return f"{self.folder}/captured"
 
     def backup_plan(self, fleet: Fleet, catalog: Catalog) -> Plan | tuple[Fault, ...]:
         """Its own step proves it before it counts as done."""
         service = fleet.services[self.service]
-        own = {"into": self.folder, "patterns": list(self.patterns)}
+        take = TAKE
+        own: dict[str, Json] = {"into": self.folder, "patterns": list(self.patterns)}
+        if self.continuous:
+            take = CUT
+            own |= {"captured": self.captured, "window_s": self.continuous.window_s}
         given = {**bound_settings(fleet.machines[service.machine], service), **own}
-        step = bound_step(catalog, TAKE, self.vault, self.vault, self.service, given)
-        if faults := catalog.faults(TAKE, step.arguments):
+        step = bound_step(catalog, take, self.vault, self.vault, self.service, given)
+        if faults := catalog.faults(take, step.arguments):
             place = f"backups.{self.name}"
             return tuple(Fault(place, f"{each}; give it in {self.service!r}") for each in faults)
         steps = [step]

@@ -102,6 +102,8 @@ class Picture:
     services: Mapping[str, ServiceView]
     machines: Mapping[str, MachineView]
     own: Mapping[str, Standing]  #: what we need ourselves, by watch
+    #: The service that such a watch needs itself, by watch: without that it has to fail.
+    own_needs: Mapping[str, str] = field(default_factory=dict)
 
 
 DEAD_AFTER = 3 * BEAT_SECONDS  #: an agent that was not heard for so long is silent

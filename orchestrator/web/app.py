@@ -28,6 +28,7 @@ from orchestrator.web import (
     problems,
     reviews,
     runs,
+    timemachine,
 )
 from orchestrator.web.access import Tokens
 from orchestrator.web.bounds import BodyLimit
@@ -62,12 +63,22 @@ def make_web(
         docs_url=None,
         redoc_url=None,
     )
-    board = StatusBoard(coordinator, picture)
     jobs = Backups(coordinator, configuration.inventory.backups)
+    board = StatusBoard(coordinator, picture, jobs.jobs.values())
     app.state.desk = Desk(
         coordinator, configuration, tokens, board, ready, calls, picture, lateness, jobs
     )
-    for part in (runs, incidents, reviews, maintenance, backups, looking, events, pages):
+    for part in (
+        runs,
+        incidents,
+        reviews,
+        maintenance,
+        backups,
+        timemachine,
+        looking,
+        events,
+        pages,
+    ):
         app.include_router(part.router)
 
     @app.get("/docs", include_in_schema=False)

@@ -12,9 +12,11 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from orchestrator.core.captures import continuous
 from orchestrator.core.incident import Incident
 from orchestrator.web import backupshape, shapes
 from orchestrator.web.access import Caller
+from orchestrator.web.captureshape import capture_shape
 from orchestrator.web.desk import AtDesk, Desk, Operator, Viewer
 from orchestrator.web.incidents import Limit
 from orchestrator.web.problems import Problem, documented
@@ -31,7 +33,7 @@ class Why(BaseModel):
     reason: str = Field(default="by hand", min_length=1, max_length=500)
 
 
-_RUN = {201: {"model": shapes.RunShape}, **documented(404, 409, 413, 422)}
+RUN = {201: {"model": shapes.RunShape}, **documented(404, 409, 413, 422)}
 
 
 @router.get(
@@ -42,9 +44,16 @@ _RUN = {201: {"model": shapes.RunShape}, **documented(404, 409, 413, 422)}
 def list_jobs(desk: AtDesk, _caller: Viewer) -> JSONResponse:
     points = desk.coordinator.store.restore_points
     fleet = desk.coordinator.protected.fleet
+    jobs, picture = desk.backups.jobs.values(), desk.picture()
+    captures = {each.name: capture_shape(each, picture) for each in continuous(jobs)}
     found = [
-        backupshape.job_shape(each, points.newest_verified(each.service, job=each.name), fleet)
-        for each in desk.backups.jobs.values()
+        backupshape.job_shape(
+            each,
+            points.newest_verified(each.service, job=each.name),
+            fleet,
+            captures.get(each.name),
+        )
+        for each in jobs
     ]
     return JSONResponse({"backups": found})
 
@@ -53,28 +62,28 @@ def list_jobs(desk: AtDesk, _caller: Viewer) -> JSONResponse:
     "/backups/{job}/run",
     status_code=201,
     summary="Take a backup now (operator)",
-    responses=_RUN,
+    responses=RUN,
 )
 def run_job(
     job: str, why: Why, desk: AtDesk, caller: Operator, idempotency_key: Key = None
 ) -> JSONResponse:
-    _demand_broker(desk)
-    key = _key(caller, idempotency_key, f"backup:{job}")
-    return _begun(desk.backups.take(job, reason=_reason(why, caller), key=key))
+    demand_broker(desk)
+    key = key_of(caller, idempotency_key, f"backup:{job}")
+    return begun(desk.backups.take(job, reason=reason_of(why, caller), key=key))
 
 
 @router.post(
     "/backups/{job}/doctor",
     status_code=201,
     summary="Find what will bite its backups; changes nothing (operator)",
-    responses=_RUN,
+    responses=RUN,
 )
 def examine_job(
     job: str, why: Why, desk: AtDesk, caller: Operator, idempotency_key: Key = None
 ) -> JSONResponse:
-    _demand_broker(desk)
-    key = _key(caller, idempotency_key, f"doctor:{job}")
-    return _begun(desk.backups.examine(job, reason=_reason(why, caller), key=key))
+    demand_broker(desk)
+    key = key_of(caller, idempotency_key, f"doctor:{job}")
+    return begun(desk.backups.examine(job, reason=reason_of(why, caller), key=key))
 
 
 @router.get(
@@ -105,14 +114,14 @@ def show_point(point: str, desk: AtDesk, _caller: Viewer) -> JSONResponse:
     "/restore-points/{point}/verify",
     status_code=201,
     summary="Open it in a scratch place once more, and compare (operator)",
-    responses=_RUN,
+    responses=RUN,
 )
 def verify_point(
     point: str, why: Why, desk: AtDesk, caller: Operator, idempotency_key: Key = None
 ) -> JSONResponse:
-    _demand_broker(desk)
-    key = _key(caller, idempotency_key, f"verify:{point}")
-    return _begun(desk.backups.verify(point, reason=_reason(why, caller), key=key))
+    demand_broker(desk)
+    key = key_of(caller, idempotency_key, f"verify:{point}")
+    return begun(desk.backups.verify(point, reason=reason_of(why, caller), key=key))
 
 
 @router.get(
@@ -132,31 +141,31 @@ def plan_restore(point: str, desk: AtDesk, _caller: Viewer) -> JSONResponse:
     "/restore-points/{point}/restore",
     status_code=201,
     summary="Put it in the place of what the service has; that is kept (operator)",
-    responses=_RUN,
+    responses=RUN,
 )
 def restore_point(
     point: str, why: Why, desk: AtDesk, caller: Operator, idempotency_key: Key = None
 ) -> JSONResponse:
-    _demand_broker(desk)
-    key = _key(caller, idempotency_key, f"restore:{point}")
-    return _begun(desk.backups.restore(point, reason=_reason(why, caller), key=key))
+    demand_broker(desk)
+    key = key_of(caller, idempotency_key, f"restore:{point}")
+    return begun(desk.backups.restore(point, reason=reason_of(why, caller), key=key))
 
 
-def _demand_broker(desk: Desk) -> None:
+def demand_broker(desk: Desk) -> None:
     if not desk.coordinator.hears():
         detail = "the broker cannot be reached, so nothing was started; see to it and try again"
         raise Problem(503, "broker-away", detail)
 
 
-def _key(caller: Caller, given: str | None, what: str) -> str:
+def key_of(caller: Caller, given: str | None, what: str) -> str:
     """A key counts for its caller and for what was asked with it."""
     return f"{caller.name}:{what}:{given}" if given else ""
 
 
-def _reason(why: Why, caller: Caller) -> str:
+def reason_of(why: Why, caller: Caller) -> str:
     return f"{why.reason} ({caller.name})"
 
 
-def _begun(incident: Incident) -> JSONResponse:
+def begun(incident: Incident) -> JSONResponse:
     where = {"Location": f"/api/v1/runs/{incident.run}"}
     return JSONResponse(shapes.run_shape(incident), 201, where)

@@ -12,6 +12,7 @@ from orchestrator.core.backups import Job
 from orchestrator.core.fleet import Fleet
 from orchestrator.core.plan import Plan
 from orchestrator.core.restorepoints import RestorePoint
+from orchestrator.web.captureshape import CaptureShape
 from orchestrator.web.planshape import RungShape, rung_shape
 from orchestrator.web.shapes import maybe, rfc3339
 
@@ -53,10 +54,20 @@ class JobShape(TypedDict):
     rpo_target_s: float
     rpo_maximum_s: float
     newest: RestorePointShape | None
+    capture: CaptureShape | None
 
 
 class JobsShape(TypedDict):
     backups: list[JobShape]
+
+
+class RestoreAtPlanShape(TypedDict):
+    """What a restore to a second would do. Nothing was done."""
+
+    job: str
+    at: str
+    means: str
+    rungs: list[RungShape]
 
 
 class RestorePlanShape(TypedDict):
@@ -85,7 +96,9 @@ def point_shape(point: RestorePoint) -> RestorePointShape:
     }
 
 
-def job_shape(job: Job, newest: RestorePoint | None, fleet: Fleet) -> JobShape:
+def job_shape(
+    job: Job, newest: RestorePoint | None, fleet: Fleet, capture: CaptureShape | None = None
+) -> JobShape:
     at = None
     if job.at_s is not None:
         at = f"{int(job.at_s) // 3600:02}:{int(job.at_s) % 3600 // 60:02}"
@@ -102,6 +115,7 @@ def job_shape(job: Job, newest: RestorePoint | None, fleet: Fleet) -> JobShape:
         "rpo_target_s": job.rpo_target_s,
         "rpo_maximum_s": job.rpo_maximum_s,
         "newest": point_shape(newest) if newest else None,
+        "capture": capture,
     }
 
 
@@ -110,6 +124,17 @@ def restore_plan_shape(
 ) -> RestorePlanShape:
     return {
         "restore_point": point_shape(point),
+        "means": means,
+        "rungs": [rung_shape(each, fleet) for each in plan.rungs],
+    }
+
+
+def restore_at_plan_shape(
+    job: Job, at: int, means: str, plan: Plan, fleet: Fleet
+) -> RestoreAtPlanShape:
+    return {
+        "job": job.name,
+        "at": rfc3339(at),
         "means": means,
         "rungs": [rung_shape(each, fleet) for each in plan.rungs],
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from orchestrator.core.health import Health
+from orchestrator.core.health import CAPTURES, Health
 from orchestrator.core.incident import Incident, State
 from orchestrator.core.sight import Picture
 from orchestrator.schedule import Lateness
@@ -47,6 +47,7 @@ def text(
     ]
     gauges += _watched(picture) if picture else []
     gauges += _late(lateness) if lateness else []
+    gauges += _captured(picture) if picture else []
     return "".join(line for gauge in gauges for line in gauge)
 
 
@@ -68,6 +69,32 @@ def _watched(picture: Picture) -> list[Iterable[str]]:
             "Since the newest reading of what decides a service's health.",
             {f'{{service="{name}"}}': age for name, age in asked.items()},
         ),
+    ]
+
+
+def _captured(picture: Picture) -> list[Iterable[str]]:
+    """Of each capture of a Redis, by its job; none where nothing is captured."""
+    told = {
+        name.removeprefix(CAPTURES): each.last.metrics
+        for name, each in picture.own.items()
+        if name.startswith(CAPTURES) and each.last
+    }
+    said = {
+        "lag_seconds": "Since when something written is not on the vault yet.",
+        "lag_bytes": "Of the replication stream that are not on the vault yet.",
+    }
+    return [
+        _gauge(
+            f"autobot_dr_redis_capture_{metric}",
+            text,
+            {
+                f'{{job="{job}"}}': values[metric]
+                for job, values in told.items()
+                if metric in values
+            },
+        )
+        for metric, text in said.items()
+        if told
     ]
 
 

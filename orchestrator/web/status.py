@@ -7,11 +7,15 @@ answer (statusshape.py).
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from orchestrator.coordinator import Coordinator
+from orchestrator.core.backups import Job
+from orchestrator.core.captures import continuous
 from orchestrator.core.sight import Picture
 from orchestrator.ports import StoreUnavailable
+from orchestrator.web.captureshape import capture_shape
 from orchestrator.web.statusshape import Around, StatusShape, as_looked, as_watched
 from tasks.contract import Reading
 
@@ -22,8 +26,13 @@ FRESH_SECONDS = 0.5
 class StatusBoard:
     """One per app. `picture` gives what the watcher sees, None while it has seen nothing."""
 
-    def __init__(self, coordinator: Coordinator, picture: Callable[[], Picture | None]) -> None:
-        self.coordinator, self.picture = coordinator, picture
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        picture: Callable[[], Picture | None],
+        jobs: Iterable[Job] = (),
+    ) -> None:
+        self.coordinator, self.picture, self.jobs = coordinator, picture, tuple(jobs)
         self._lock = threading.Lock()
         self._readings: Mapping[str, Reading] = {}
         self._looked_at = float("-inf")
@@ -32,6 +41,8 @@ class StatusBoard:
         picture = self.picture()
         readings = self.readings() if picture is None else {}
         fleet, around = self.coordinator.protected.fleet, self._around(self.coordinator.now())
+        captures = [capture_shape(each, picture) for each in continuous(self.jobs)]
+        around = replace(around, captures=captures)
         if picture is not None:
             return as_watched(fleet, picture, around, roles)
         return as_looked(fleet, readings, around, roles)

@@ -20,6 +20,7 @@ from orchestrator.core.health import Health
 from orchestrator.core.incident import WORKING, Incident, State
 from orchestrator.core.policy import Window
 from orchestrator.core.sight import Condition, MachineView, Picture, ServiceView
+from orchestrator.web.captureshape import CaptureShape
 from orchestrator.web.shapes import maybe, rfc3339, rounded
 from tasks.contract import Json, Reading
 
@@ -90,6 +91,7 @@ class StatusShape(TypedDict):
     health: str
     services: list[ServiceShape]
     machines: list[MachineShape]
+    captures: list[CaptureShape]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ class Around:
     windows: Sequence[Window]
     now: float
     unread: str = ""  #: why incidents and windows are not here
+    captures: Sequence[CaptureShape] = ()
 
     def incident(self, service: str, because: str = "") -> str | None:
         """The one that is about the service, or about what made it ill."""
@@ -128,9 +131,8 @@ class Around:
         here = [each for each in running if each.target in ("", *names)]
         if not here:
             return None
-        last = max(here, key=lambda each: each.ends_at)
-        ends_at = rfc3339(last.ends_at)
-        return {"id": last.id, "ends_at": ends_at, "by": last.by, "reason": last.reason}
+        w = max(here, key=lambda each: each.ends_at)
+        return {"id": w.id, "ends_at": rfc3339(w.ends_at), "by": w.by, "reason": w.reason}
 
 
 def as_watched(
@@ -178,6 +180,7 @@ def _status(
         "health": _of_all(services),
         "services": services,
         "machines": machines,
+        "captures": list(around.captures),
     }
 
 

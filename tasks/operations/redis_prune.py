@@ -46,7 +46,7 @@ def look(host: Host, wanted: Arguments) -> Seen:
         except NotAManifest:
             unreadable.append(name)
         else:
-            known.append(Dated(name, manifest.taken_at, manifest.state))
+            known.append(Dated(name, manifest.covers_until, manifest.state))
     keep = Keep(wanted.within_s, wanted.daily, wanted.weekly, wanted.monthly)
     going = tuple(each for each in names if each.startswith(GOING))
     return Seen(tuple(backups), may_go(known, keep, host.now()), tuple(unreadable), going)
