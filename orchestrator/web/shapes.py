@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 from orchestrator.core.events import Entry
 from orchestrator.core.fleet import Objectives
 from orchestrator.core.incident import Incident
-from orchestrator.core.steps import StepRecord
+from orchestrator.core.steps import StepRecord, order_id
 from tasks.contract import Json
 
 
@@ -102,7 +102,7 @@ def rounded(seconds: float | None) -> float | None:
 
 def step_shape(incident: Incident, step: StepRecord) -> StepShape:
     return {
-        "id": f"{incident.id}.{step.rung}.{step.number}.{step.attempt}",
+        "id": order_id(incident, step),
         "rung": step.rung,
         "wave": incident.plan.branch(step.rung, step.branch).wave,
         "branch": step.branch,
