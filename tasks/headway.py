@@ -54,6 +54,9 @@ class Tell:
         self.say(text)
 
 
+SILENT = Tell()
+
+
 class Meter:
     """Makes a pace of what moves, now and then."""
 

@@ -29,6 +29,7 @@ from tasks.asking import reading_of as reading_of
 from tasks.asking import take_reading as take_reading
 from tasks.contract import Json, Outcome
 from tasks.ending import Ended
+from tasks.headway import SILENT as SILENT
 from tasks.headway import Moved as Moved
 from tasks.headway import Tell as Tell
 from tasks.host import Host, HostFault
@@ -38,8 +39,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
 #: How long an order that a crash left begun may take to be there. What the crash itself
 #: restarted is just up, and counts as settled a while later.
 RECONSIDER_SECONDS = 15.0
-
-SILENT = Tell()
 
 
 @dataclass(frozen=True, slots=True)
