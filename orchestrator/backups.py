@@ -89,6 +89,14 @@ class Backups:
             raise BackupRefused(f"{job} is of kind {wanted.kind!r}, which has no doctor")
         return self._begin(plan, reason, run, key)
 
+    def prune(
+        self, job: str, *, dry_run: bool, reason: str, run: str = "", key: str = ""
+    ) -> Incident:
+        plan = self.job(job).prune_plan(self._fleet, TaskCatalog(), dry_run=dry_run)
+        if plan is None:
+            raise BackupRefused(f"{job} has no `keep`, so none of its backups ever goes; add it")
+        return self._begin(plan, reason, run, key)
+
     def restore(self, point: str, *, reason: str, run: str = "", key: str = "") -> Incident:
         found = self.point(point)
         if found.state is not PointState.VERIFIED:

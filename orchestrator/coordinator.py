@@ -35,6 +35,7 @@ from orchestrator.core.events import (
     Settled,
     SettledByHand,
     Tick,
+    Withdraw,
 )
 from orchestrator.core.failure import Failure
 from orchestrator.core.fleet import Fleet, Scenario
@@ -44,7 +45,7 @@ from orchestrator.core.told import also_ill
 from orchestrator.lookout import Lookout
 from orchestrator.notebook import UnknownIncident
 from orchestrator.ports import Caller, Clock, Publisher, PublishFailed, Store
-from tasks.contract import Progress, WorkReport, is_signed_by
+from tasks.contract import Headway, Progress, WorkReport, is_signed_by
 
 log = logging.getLogger("autobot_dr.coordinator")
 
@@ -71,7 +72,7 @@ class Protected:
     #: Signs reports of what the coordinator carried out itself, in place of a dead agent.
     own: VerifyKey | None = None
 
-    def is_signed(self, message: WorkReport | Progress) -> bool:
+    def is_signed(self, message: WorkReport | Progress | Headway) -> bool:
         keys = (self.agents.get(message.agent), self.own)
         known = message.agent in self.agents
         return known and any(key and is_signed_by(message, key) for key in keys)
@@ -209,6 +210,10 @@ class Coordinator:
         if self.protected.is_signed(progress) and self.store.load(progress.run):
             self.store.add_entry(progress.run, Entry(progress.at, "progress", progress.text))
 
+    def headway(self, headway: Headway) -> None:
+        if self.protected.is_signed(headway) and self.store.load(headway.run):
+            self.store.headways.record(headway)
+
     def check(self, run: str, rung: int, branch: int, seconds: float) -> None:
         """Look at a branch's services from outside until they are healthy or time is up."""
         stored = self.store.load(run)
@@ -257,9 +262,12 @@ class Coordinator:
             self._listening_since = self.now()
         return self._listening_since is not None
 
-    def _publish(self, incident: Incident, effect: Publish) -> bool:
+    def _publish(self, incident: Incident, effect: Publish | Withdraw) -> bool:
         try:
-            self.publisher.publish(incident, effect)
+            if isinstance(effect, Publish):
+                self.publisher.publish(incident, effect)
+            else:
+                self.publisher.withdraw(incident, effect)
         except PublishFailed as failure:
             log.warning("%s: not sent yet: %s", incident.run, failure)
             return False
@@ -275,7 +283,7 @@ class Coordinator:
                 stored = self.store.load(pending.run)
                 if stored is None:
                     log.error("effect %d belongs to no run; dropped", pending.id)
-                elif isinstance(pending.effect, Publish):
+                elif isinstance(pending.effect, Publish | Withdraw):
                     # People are called all the same, then more than ever.
                     broker_away = broker_away or not self._publish(stored.incident, pending.effect)
                     if broker_away:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from orchestrator.core.events import CallHuman, Effect, Entry, Inform, Publish, StopCalls
+from orchestrator.core.events import CallHuman, Effect, Entry, Inform, Publish, StopCalls, Withdraw
 from orchestrator.core.incident import Decision, Incident
+from orchestrator.headways import Headways
 from orchestrator.notebook import Notebook
 from orchestrator.notify.book import CallBook
 from orchestrator.restorepoints import RestorePoints
@@ -79,6 +80,9 @@ class Store(Protocol):
     @property
     def slots(self) -> Slots: ...
 
+    @property
+    def headways(self) -> Headways: ...
+
     def open(self, incident: Incident) -> Stored: ...
 
     def epoch_at_least(self, epoch: int) -> None:
@@ -132,6 +136,10 @@ class Publisher(Protocol):
     """Sends a branch as one chain that ends in the check. May be called twice for the same."""
 
     def publish(self, incident: Incident, effect: Publish) -> None: ...
+
+    def withdraw(self, incident: Incident, effect: Withdraw) -> None:
+        """Said past what an agent is at work on. What was not begun will not be."""
+        ...
 
     def listening(self) -> bool:
         """Whether reports can come in now. Answers within seconds."""

@@ -32,6 +32,9 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?) ?(s|min|h|d)")
 
+_SIZES = {"kB": 1e3, "MB": 1e6, "GB": 1e9}
+_RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?) ?(kB|MB|GB)/s")
+
 
 def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
@@ -72,10 +75,27 @@ def _one_line(text: str) -> str:
     return text
 
 
+def _bytes_per_s(given: Any) -> Any:
+    """Text such as 20 MB/s as bytes; a bare number could be of anything."""
+    match = _RATE.fullmatch(given) if isinstance(given, str) else None
+    if match is None:
+        raise ValueError(f"must be text such as 500 kB/s, 20 MB/s or 1 GB/s, not {given!r}")
+    return float(match[1]) * _SIZES[match[2]]
+
+
+def _url(text: str) -> str:
+    # Not repeated in the message: such a URL is a secret.
+    if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", text):
+        raise ValueError("must be an http:// or https:// URL")
+    return text
+
+
 Name = Annotated[str, AfterValidator(_named)]
 Line = Annotated[str, AfterValidator(_one_line)]
 Duration = Annotated[float, BeforeValidator(seconds), Field(ge=0)]
 Positive = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
+Rate = Annotated[float, BeforeValidator(_bytes_per_s), Field(gt=0)]
+Url = Annotated[str, AfterValidator(_one_line), AfterValidator(_url)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 _EXPECTED = {

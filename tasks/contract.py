@@ -195,6 +195,43 @@ class Progress(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Headway(Message):
+    """How far a long step is, for people only: the newest counts, and none is waited for."""
+
+    order: str
+    incident: str
+    run: str
+    rung: int
+    step: int
+    attempt: int
+    agent: str
+    what: str  #: is being done, as in "receiving the dump"
+    done_bytes: int
+    total_bytes: int  #: 0 where that is not known
+    per_second: float  #: bytes; negative where it cannot be said yet
+    left_s: float  #: negative where it cannot be said
+    at: float
+    version: int = WIRE_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal(Message):
+    """Orders of one agent that are not to be carried out any more.
+
+    It names them, and an order's id never comes twice: said again it changes nothing.
+    """
+
+    incident: str
+    run: str
+    epoch: int  #: of the run that gave them
+    agent: str
+    orders: tuple[str, ...]
+    reason: str
+    at: float
+    version: int = WIRE_VERSION
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """A probe's question, answered or not, with where, when and how long.
 

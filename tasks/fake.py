@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 from tasks.contract import Json
 from tasks.host import OUTPUT_LIMIT, HostFault, HttpReply, Ran
-from tasks.operation import ActFailed, Operation, read_arguments
+from tasks.operation import ActFailed, Operation, Tell, read_arguments
+from tasks.pipes import GoesOn, OnLine, always
 from tasks.trust import SYSTEM_CAS, Trust
 
 T = TypeVar("T")
@@ -83,8 +84,14 @@ class FakeHost:
         seconds: float,
         stdin: bytes = b"",
         user: str = "",
+        on_line: OnLine | None = None,
+        goes_on: GoesOn = always,
     ) -> Ran:
-        return self._answer(said_run(argv, stdin, user), Ran)
+        answer = self._answer(said_run(argv, stdin, user), Ran)
+        if on_line:
+            for line in answer.out.encode().splitlines():
+                on_line(line)
+        return answer
 
     def read(self, path: str, *, last: int = OUTPUT_LIMIT) -> str | None:
         text = self._take(f"read {path}")
@@ -161,6 +168,8 @@ class DryRunHost:
         seconds: float,
         stdin: bytes = b"",
         user: str = "",
+        on_line: OnLine | None = None,
+        goes_on: GoesOn = always,
     ) -> Ran:
         self.asked.append(said_run(argv, stdin, user))
         return Ran(0, "", "")
@@ -215,7 +224,7 @@ def commands(operation: Operation[Any, Any], arguments: Mapping[str, Json]) -> t
         if operation.only_looks:
             operation.look(host, bound)
         else:
-            operation.act(host, bound, lambda _: None)
+            operation.act(host, bound, Tell())
     except (ActFailed, HostFault):
         # A neutral answer is no real one; what was asked up to there is what a plan shows.
         pass

@@ -11,6 +11,7 @@ contract suite (tests/contracts/test_host.py) runs on all but the last.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -30,12 +31,16 @@ from tasks.exchange import HttpReply as HttpReply
 from tasks.exchange import NobodyListens as NobodyListens
 from tasks.exchange import NotAsked as NotAsked
 from tasks.exchange import dial, http_exchange, tcp_exchange
+from tasks.pipes import End, GoesOn, OnLine, Pipes, always
 from tasks.trust import SYSTEM_CAS, Trust
+
+#: How long a command that is to end may take for putting away what it has begun.
+GRACE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A command that ran. `exit_code` is None when its deadline passed and it was killed."""
+    """A command that ran. `exit_code` is None when it was ended, at its deadline or before."""
 
     exit_code: int | None
     out: str
@@ -60,6 +65,8 @@ class Host(Protocol):
     Contract, for every implementation:
     - every call has a deadline in seconds and returns or raises by then;
     - a command that is not there answers with exit code 127, as a shell would say it;
+    - `on_line` gets each line of output while the command runs; when `goes_on` says no, it is
+      asked to end and then killed where that is possible, and else runs to its end;
     - `read` answers None for a file that does not exist, and the end of one that is too long;
     - `write` is atomic: readers see the old file or the new one, never a part;
     - `http` and `tcp` ask *from this machine*; no answer raises HostFault, any answer is a value;
@@ -70,7 +77,14 @@ class Host(Protocol):
     """
 
     def run(
-        self, argv: Sequence[str], *, seconds: float, stdin: bytes = b"", user: str = ""
+        self,
+        argv: Sequence[str],
+        *,
+        seconds: float,
+        stdin: bytes = b"",
+        user: str = "",
+        on_line: OnLine | None = None,
+        goes_on: GoesOn = always,
     ) -> Ran: ...
 
     def read(self, path: str, *, last: int = OUTPUT_LIMIT) -> str | None: ...
@@ -108,32 +122,33 @@ class LocalHost:
     """This machine."""
 
     def run(
-        self, argv: Sequence[str], *, seconds: float, stdin: bytes = b"", user: str = ""
+        self,
+        argv: Sequence[str],
+        *,
+        seconds: float,
+        stdin: bytes = b"",
+        user: str = "",
+        on_line: OnLine | None = None,
+        goes_on: GoesOn = always,
     ) -> Ran:
+        ends = time.monotonic() + seconds
+        child = _begun(argv, stdin, user)
+        if isinstance(child, Ran):
+            return child
+        pipes = Pipes(child.stdin, child.stdout, child.stderr)
         try:
-            child = subprocess.Popen(
-                list(argv),
-                stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                # Its own process group, so that the deadline also ends what it started.
-                process_group=0,
-                user=user or None,
-                env=_environment(user),
-            )
-        except FileNotFoundError:
-            return Ran(127, "", f"{argv[0]}: not found")
-        except PermissionError as error:
-            return Ran(126, "", f"{argv[0]}: {error.strerror}")
-        except (OSError, ValueError) as error:
-            raise HostFault(f"{argv[0]} could not be started: {error}") from error
-        try:
-            out, err = child.communicate(stdin or None, timeout=seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
-            out, err = child.communicate()
-            return Ran(None, _text(out), _text(err))
-        return Ran(child.returncode, _text(out), _text(err))
+            end = pipes.hear(stdin, ends, on_line=on_line or _unheard, goes_on=goes_on)
+            end = _await_exit(child, ends, goes_on) if end is End.ENDED else end
+        except BaseException:
+            _kill(child)
+            raise
+        else:
+            if end is not End.ENDED:
+                _end(child, pipes, gently=end is End.STOPPED)
+            code = child.returncode if end is End.ENDED else None
+            return Ran(code, _text(pipes.said("out")), _text(pipes.said("err")))
+        finally:
+            pipes.close()
 
     def read(self, path: str, *, last: int = OUTPUT_LIMIT) -> str | None:
         try:
@@ -197,6 +212,61 @@ class LocalHost:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
+
+
+def _begun(argv: Sequence[str], stdin: bytes, user: str) -> subprocess.Popen[bytes] | Ran:
+    try:
+        return subprocess.Popen(
+            list(argv),
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            # Its own process group, so that the deadline also ends what it started.
+            process_group=0,
+            user=user or None,
+            env=_environment(user),
+        )
+    except FileNotFoundError:
+        return Ran(127, "", f"{argv[0]}: not found")
+    except PermissionError as error:
+        return Ran(126, "", f"{argv[0]}: {error.strerror}")
+    except (OSError, ValueError) as error:
+        raise HostFault(f"{argv[0]} could not be started: {error}") from error
+
+
+def _unheard(_line: bytes) -> None:
+    """For whoever only wants the whole."""
+
+
+def _await_exit(child: subprocess.Popen[bytes], ends: float, goes_on: GoesOn) -> End:
+    """One that has closed its outputs is not gone yet."""
+    pause = 0.001
+    while child.poll() is None:
+        if time.monotonic() >= ends:
+            return End.LATE
+        if not goes_on():
+            return End.STOPPED
+        time.sleep(pause)
+        pause = min(pause * 2, 0.1)
+    return End.ENDED
+
+
+def _end(child: subprocess.Popen[bytes], pipes: Pipes, *, gently: bool) -> None:
+    """It and all that it started; asked first, so that it can put away what it has begun."""
+    if gently:
+        os.killpg(child.pid, signal.SIGTERM)
+        ends = time.monotonic() + GRACE_SECONDS
+        pipes.hear(b"", ends)
+        _await_exit(child, ends, always)
+    _kill(child)
+    pipes.hear(b"", time.monotonic() + GRACE_SECONDS)
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
 def _text(output: bytes) -> str:

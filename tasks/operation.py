@@ -28,6 +28,10 @@ from tasks.asking import Probe as Probe
 from tasks.asking import reading_of as reading_of
 from tasks.asking import take_reading as take_reading
 from tasks.contract import Json, Outcome
+from tasks.ending import Ended
+from tasks.headway import SILENT as SILENT
+from tasks.headway import Moved as Moved
+from tasks.headway import Tell as Tell
 from tasks.host import Host, HostFault
 
 #: Between two looks while a post-condition is awaited, in seconds: at first and at most.
@@ -35,8 +39,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
 #: How long an order that a crash left begun may take to be there. What the crash itself
 #: restarted is just up, and counts as settled a while later.
 RECONSIDER_SECONDS = 15.0
-
-Tell = Callable[[str], None]  #: takes one line of progress, for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,13 @@ class Operation(Generic[A, S]):
     #: What to read before acting where that is less than `look` reads: asking a hung service
     #: how it feels costs its whole timeout and decides nothing about restarting it.
     look_before: Callable[[Host, A], S] | None = None
+    #: The same, where that takes so long that it has to say how far it is.
+    long_look_before: Callable[[Host, A, Tell], S] | None = None
+    #: May be ended from outside at any command, until it says that it must go on: it puts away
+    #: what it has begun, or leaves what its next attempt goes on with.
+    endable: bool = False
+    #: How far the target is with what was begun, as a look shows it.
+    how_far: Callable[[S], Moved | None] | None = None
     #: It is only there to be read by people: what it cannot learn must not stop a recovery.
     diagnosis: bool = False
     #: What a plan shows instead of a dry run, where the commands depend on what is found.
@@ -146,6 +155,7 @@ def only_look(
         judge=lambda bound, _before, now: judge(bound, now),
         seconds=seconds,
         only_looks=True,
+        endable=True,
         diagnosis=diagnosis,
         in_plan=in_plan,
         from_control=from_control,
@@ -159,7 +169,7 @@ def carry_out(
     *,
     ends: float,
     begun: Callable[[Mapping[str, Json]], None] = lambda _: None,
-    tell: Tell = lambda _: None,
+    tell: Tell = SILENT,
 ) -> Result:
     """Look, act, look again until `ends` on the host's clock.
 
@@ -171,7 +181,7 @@ def carry_out(
     if operation.only_looks:
         return _await(host, operation, bound, None, said="", ends=ends)
     try:
-        before = (operation.look_before or operation.look)(host, bound)
+        before = _look_before(host, operation, bound, tell)
     except HostFault as fault:
         return Result(Outcome.FAILED, f"could not look before acting, so did nothing: {fault}")
     if settled := _settled(operation.decide(bound, before)):
@@ -182,7 +192,13 @@ def carry_out(
         operation.act(host, bound, tell)
     except (ActFailed, HostFault) as failure:
         said = str(failure)
-    return _await(host, operation, bound, before, said=said, ends=ends)
+    return _await(host, operation, bound, before, said=said, ends=ends, tell=tell)
+
+
+def _look_before(host: Host, operation: Operation[A, S], bound: A, tell: Tell) -> S:
+    if operation.long_look_before:
+        return operation.long_look_before(host, bound, tell)
+    return (operation.look_before or operation.look)(host, bound)
 
 
 def _settled(decision: Act | Leave | Refuse) -> Result | None:
@@ -223,7 +239,14 @@ def reconsider(
 
 
 def _await(
-    host: Host, operation: Operation[A, S], bound: A, before: S | None, *, said: str, ends: float
+    host: Host,
+    operation: Operation[A, S],
+    bound: A,
+    before: S | None,
+    *,
+    said: str,
+    ends: float,
+    tell: Tell = SILENT,
 ) -> Result:
     """Look until it is there or cannot come; `before` is None when nothing was done."""
     pause = FIRST_PAUSE
@@ -234,6 +257,14 @@ def _await(
             if before is None and (settled := _settled(operation.decide(bound, now))):
                 return settled
             finding = operation.judge(bound, now if before is None else before, now)
+            if operation.how_far and (moved := operation.how_far(now)):
+                tell.moved(moved)
+        except Ended as ended:
+            if before is None:
+                return Result(Outcome.FAILED, str(ended))
+            # What was done is looked at all the same: nobody ends that look.
+            said = said or str(ended)
+            continue
         except HostFault as error:
             if operation.diagnosis:
                 return Result(Outcome.UNCHANGED, f"nothing was learned: {error}")

@@ -20,6 +20,7 @@ import paramiko
 
 from tasks.exchange import http_exchange, tcp_exchange
 from tasks.host import OUTPUT_LIMIT, HostFault, HttpReply, Ran
+from tasks.pipes import GoesOn, Lines, OnLine, always
 from tasks.ssh_talk import Talk
 from tasks.ssh_way import CONNECT_SECONDS, Login, Way
 from tasks.trust import SYSTEM_CAS, Trust
@@ -61,14 +62,22 @@ class SshHost:
         self._way.close()
 
     def run(
-        self, argv: Sequence[str], *, seconds: float, stdin: bytes = b"", user: str = ""
+        self,
+        argv: Sequence[str],
+        *,
+        seconds: float,
+        stdin: bytes = b"",
+        user: str = "",
+        on_line: OnLine | None = None,
+        goes_on: GoesOn = always,  # noqa: ARG002 SSH has no way to end one command and keep the rest
     ) -> Ran:
         begun = time.monotonic()
         channel = self._channel("session", None, CONNECT_SECONDS)
         with contextlib.closing(channel):
             channel.exec_command(shlex.join(self._command(argv, seconds, user)))
             _give(channel, stdin, seconds)
-            out, err = self._hear(channel, begun + seconds + WAY_SECONDS)
+            lines = Lines(on_line or (lambda _: None))
+            out, err = self._hear(channel, begun + seconds + WAY_SECONDS, lines)
             code = channel.recv_exit_status()
         if code < 0:
             raise HostFault(f"{self._name} went away while {argv[0]} ran")
@@ -108,7 +117,7 @@ class SshHost:
             *argv,
         ]
 
-    def _hear(self, channel: paramiko.Channel, ends: float) -> tuple[str, str]:
+    def _hear(self, channel: paramiko.Channel, ends: float, lines: Lines) -> tuple[str, str]:
         """Everything it says until it ends; both streams at once, or a full one would block."""
         out, err = bytearray(), bytearray()
         while not (channel.exit_status_ready() and channel.eof_received):
@@ -118,8 +127,9 @@ class SshHost:
                 raise HostFault(f"{self._name} did not answer in time")
             # Its end wakes nobody when the output was closed before, hence the short turns.
             select.select([channel], [], [], min(left, 0.05))
-            _drain(channel, out, err)
-        _drain(channel, out, err)
+            _drain(channel, out, err, lines)
+        _drain(channel, out, err, lines)
+        lines.close()
         return out.decode(errors="replace"), err.decode(errors="replace")
 
     def read(self, path: str, *, last: int = OUTPUT_LIMIT) -> str | None:
@@ -211,9 +221,11 @@ def _give(channel: paramiko.Channel, stdin: bytes, seconds: float) -> None:
         channel.shutdown_write()
 
 
-def _drain(channel: paramiko.Channel, out: bytearray, err: bytearray) -> None:
+def _drain(channel: paramiko.Channel, out: bytearray, err: bytearray, lines: Lines) -> None:
     while channel.recv_ready():
-        out += channel.recv(65536)
+        data = channel.recv(65536)
+        lines.feed(data)
+        out += data
         del out[:-OUTPUT_LIMIT]
     while channel.recv_stderr_ready():
         err += channel.recv_stderr(65536)

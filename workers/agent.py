@@ -28,7 +28,7 @@ from celery.platforms import SecurityWarning
 from celery.signals import worker_process_init, worker_ready
 
 from tasks import catalog
-from tasks.contract import Json, Outcome, Progress, WorkReport, private_key, public_key
+from tasks.contract import Json, Outcome, WorkReport, private_key, public_key
 from tasks.host import LocalHost
 from tasks.watching import Beat
 from workers.broker import COORDINATOR_QUEUE, host_queue, make_app, take_back_patiently
@@ -36,8 +36,10 @@ from workers.executor import Executor, Identity
 from workers.journal import Journal
 from workers.ledger import JOURNAL
 from workers.sentry import Sentry
+from workers.telling import Teller
 from workers.voice import BEAT_EVENT, Voice
 from workers.watchlist import take_list
+from workers.withdrawing import take_withdrawals
 
 log = logging.getLogger("autobot_dr.agent")
 
@@ -91,14 +93,6 @@ def build(identity: Identity, broker_url: str, *, concurrency: int = 1) -> Celer
         task_send_sent_event=False,
     )
 
-    def tell(progress: Progress) -> None:
-        app.send_task(
-            "orchestrator.progress",
-            kwargs={"progress": progress.to_wire()},
-            queue=COORDINATOR_QUEUE,
-            retry=False,
-        )
-
     @cache
     def journal() -> Journal:
         """Opened once in each pool process: SQLite must not be carried over a fork."""
@@ -106,7 +100,8 @@ def build(identity: Identity, broker_url: str, *, concurrency: int = 1) -> Celer
 
     @cache
     def executor() -> Executor:
-        return Executor(identity, journal(), LocalHost(), tell)
+        teller = Teller(app, identity.machine)
+        return Executor(identity, journal(), LocalHost(), teller.tell, teller.show)
 
     unreported: list[WorkReport] = []
 
@@ -142,6 +137,8 @@ def build(identity: Identity, broker_url: str, *, concurrency: int = 1) -> Celer
     def watch(watch_list: Mapping[str, Json]) -> None:
         if reason := take_list(identity, watch_list):
             log.warning("a watch list is refused, %s", reason)
+
+    take_withdrawals(app, identity)
 
     @worker_process_init.connect(weak=False)
     def _warm_up(**_: Any) -> None:

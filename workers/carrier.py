@@ -23,11 +23,11 @@ from typing import Protocol
 from nacl.signing import SigningKey
 
 from orchestrator import door
-from orchestrator.core.events import Entry, Publish
+from orchestrator.core.events import Entry, Publish, Withdraw
 from orchestrator.core.incident import WORKING, Incident
 from orchestrator.fleetfile import Inventory
 from orchestrator.ports import Store
-from tasks.contract import AGENT_UNIT, Outcome, Progress, WorkOrder, WorkReport, sign
+from tasks.contract import AGENT_UNIT, Headway, Outcome, Progress, WorkOrder, WorkReport, sign
 from tasks.host import HostFault
 from tasks.operation import Result
 from workers.executor import Executor, Identity, report_on
@@ -48,6 +48,8 @@ class Told(Protocol):
 
     def progress(self, progress: Progress) -> None: ...
 
+    def headway(self, headway: Headway) -> None: ...
+
     def check(self, run: str, rung: int, branch: int, seconds: float) -> None: ...
 
 
@@ -63,6 +65,7 @@ class DirectCarrier:
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self._out: set[tuple[str, ...]] = set()
+        self._withdrawn: dict[str, str] = {}
 
     def publish(self, incident: Incident, effect: Publish) -> None:
         """Goes on in a thread. What is on its way already is not begun a second time."""
@@ -75,6 +78,11 @@ class DirectCarrier:
         threading.Thread(
             target=self._carry, args=(incident, effect, orders), name="direct", daemon=True
         ).start()
+
+    def withdraw(self, _incident: Incident, effect: Withdraw) -> None:
+        """Over SSH a command runs to its end; the next one is not begun."""
+        with self._lock:
+            self._withdrawn |= {order: effect.reason for _, order in effect.orders}
 
     def listening(self) -> bool:
         return True
@@ -151,7 +159,15 @@ class DirectCarrier:
         started = machine.host.now()
         try:
             book = machine.book(order)
-            executor = Executor(by, book, machine.host, self._tell, way=machine.way)
+            executor = Executor(
+                by,
+                book,
+                machine.host,
+                self._tell,
+                self._show,
+                way=machine.way,
+                withdrawn=lambda order: self._withdrawn.get(order, ""),
+            )
             return executor.handle(order.to_wire(), sent_as=order.operation)
         except HostFault as fault:
             # Only from before it was begun: later ones are the executor's.
@@ -160,3 +176,6 @@ class DirectCarrier:
 
     def _tell(self, progress: Progress) -> None:
         self.coordinator.progress(progress)
+
+    def _show(self, headway: Headway) -> None:
+        self.coordinator.headway(headway)

@@ -86,7 +86,9 @@ def _run(scenario: str, reason: str, *, as_json: bool) -> None:
         running.callback(ticker.stop)
         incident = _follow(coordinator, run, as_json)
         objectives = configuration.fleet.objectives
-        found = shapes.run_with_timeline(incident, store.timeline(run), objectives)
+        found = shapes.run_with_timeline(
+            incident, store.timeline(run), objectives, store.headways.of_run(run)
+        )
         if as_json:
             print_json(found)
         else:

@@ -9,24 +9,31 @@ same sequence with a host and a journal over SSH (carrier.py); `way` is then in 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nacl.signing import SigningKey, VerifyKey
 
 from tasks import catalog
-from tasks.contract import Json, Outcome, Progress, WorkOrder, WorkReport, sign
+from tasks.contract import Headway, Json, Outcome, Progress, WorkOrder, WorkReport, sign
+from tasks.ending import EndableHost
+from tasks.headway import Meter, Moved, Tell
 from tasks.host import Host
 from tasks.operation import (
     RECONSIDER_SECONDS,
     BadArguments,
+    Operation,
     Result,
     carry_out,
     reconsider,
 )
 from workers.guard import refusal
 from workers.journal import Book
+
+ASK_SECONDS = 0.5  #: between two looks at whether an order was withdrawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class Identity:
 
 
 class Executor:
-    """Carries out orders on one host. `tell` takes progress, for people only."""
+    """Carries out orders on one host. `tell` and `show` take progress, for people only."""
 
     def __init__(
         self,
@@ -48,11 +55,15 @@ class Executor:
         journal: Book,
         host: Host,
         tell: Callable[[Progress], None] = lambda _: None,
+        show: Callable[[Headway], None] = lambda _: None,
         *,
         way: str = "",
+        withdrawn: Callable[[str], str] | None = None,
     ) -> None:
+        """`withdrawn` says why an order is to be ended, where its journal does not know it."""
         self.identity, self.journal, self.host, self.tell = identity, journal, host, tell
-        self.way = way
+        self.show, self.way = show, way
+        self._withdrawn = withdrawn or journal.withdrawn
 
     def handle(self, message: Mapping[str, Json], *, sent_as: str) -> WorkReport:
         """The report on this order, journalled. Raises WireError if it is not an order at all."""
@@ -71,6 +82,8 @@ class Executor:
                 # What was begun in time is looked at however late it comes back.
                 now=order.not_after if known else started,
             )
+            if not reason and not known and (why := self._withdrawn(order.id)):
+                reason = f"withdrawn: {why}"
             if reason:
                 return self._report(order, Result(Outcome.REFUSED, reason), started)
             result = self._result(order, known.before if known else None)
@@ -88,16 +101,41 @@ class Executor:
             if before is not None:
                 ends = self.host.now() + min(order.seconds, RECONSIDER_SECONDS)
                 return reconsider(self.host, operation, order.arguments, before, ends=ends)
+            host, tell = self._endable(order, operation)
             return carry_out(
-                self.host,
+                host,
                 operation,
                 order.arguments,
                 ends=self.host.now() + order.seconds,
                 begun=lambda seen: self.journal.begin(order, seen, self.host.now()),
-                tell=lambda text: self._tell(order, text),
+                tell=tell,
             )
         except BadArguments as fault:
             return Result(Outcome.REFUSED, f"{order.operation}: {fault}")
+
+    def _endable(self, order: WorkOrder, operation: Operation[Any, Any]) -> tuple[Host, Tell]:
+        """The host as this order sees it, and what it may say."""
+        meter = Meter()
+
+        def moved(what: Moved) -> None:
+            self._show(order, meter, what)
+
+        if not operation.endable:
+            return self.host, Tell(lambda text: self._tell(order, text), moved)
+        host = EndableHost(self.host, self._now_and_then(order))
+        return host, Tell(lambda text: self._tell(order, text), moved, host.keep_on)
+
+    def _now_and_then(self, order: WorkOrder) -> Callable[[], str]:
+        """Why it is withdrawn, asked not more often than is worth it."""
+        asked_at, said = -ASK_SECONDS, ""
+
+        def why() -> str:
+            nonlocal asked_at, said
+            if not said and time.monotonic() - asked_at >= ASK_SECONDS:
+                asked_at, said = time.monotonic(), self._withdrawn(order.id)
+            return f"ended: {said}" if said else ""
+
+        return why
 
     def _report(self, order: WorkOrder, result: Result, started: float) -> WorkReport:
         return report_on(order, result, started, self.host.now(), self.identity, self.way)
@@ -112,6 +150,27 @@ class Executor:
             at=self.host.now(),
         )
         self.tell(sign(said, self.identity.key))
+
+    def _show(self, order: WorkOrder, meter: Meter, moved: Moved) -> None:
+        now = self.host.now()
+        if pace := meter.take(moved, now):
+            rate, left = pace.per_second, pace.left_s
+            said = Headway(
+                order=order.id,
+                incident=order.incident,
+                run=order.run,
+                rung=order.rung,
+                step=order.step,
+                attempt=order.attempt,
+                agent=self.identity.machine,
+                what=moved.what,
+                done_bytes=moved.done,
+                total_bytes=moved.total,
+                per_second=-1.0 if rate is None else rate,
+                left_s=-1.0 if left is None else left,
+                at=now,
+            )
+            self.show(sign(said, self.identity.key))
 
 
 def report_on(

@@ -100,6 +100,9 @@ class FarRows:
     def top_epoch(self) -> int:
         return int(self._ask("top_epoch"))
 
+    def withdrawn(self, order: str) -> str:
+        return str(self._ask("withdrawn", order))
+
     def begin(self, *row: Any) -> None:
         self._ask("begin", *row)
 

@@ -3,6 +3,7 @@
 The rule (P2): an order is obeyed only by the agent it names, if the coordinator signed every
 part of it, if it came under the name of its own operation, if it is not late, and if no run
 with a higher epoch has commanded that machine. Each refusal says which of these it was.
+A withdrawal ends what was ordered; it must be signed, and for this agent.
 A watch list commands nothing that changes a machine; it must be signed, for this agent, and
 not older than the one that the agent holds.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from nacl.signing import VerifyKey
 
-from tasks.contract import WorkOrder, is_signed_by
+from tasks.contract import Withdrawal, WorkOrder, is_signed_by
 from tasks.watching import WatchList
 
 
@@ -29,6 +30,16 @@ def refusal(
         return f"stale: epoch {order.epoch}, but {order.machine} has obeyed epoch {epoch}"
     if now > order.not_after:
         return f"late: it was to begin {now - order.not_after:.0f} s ago"
+    return None
+
+
+def withdrawal_refusal(withdrawal: Withdrawal, *, agent: str, coordinator: VerifyKey) -> str | None:
+    """Why this agent does not heed it, or None. Its epoch is not compared: it names the orders,
+    and what a later run orders has other names."""
+    if not is_signed_by(withdrawal, coordinator):
+        return "forged: the signature is not the coordinator's"
+    if withdrawal.agent != agent:
+        return f"foreign: it is for the agent of {withdrawal.agent}, this is {agent}"
     return None
 
 

@@ -17,7 +17,7 @@ from celery import Celery
 from orchestrator.backups import BackupRefused, Backups, UnknownJob
 from orchestrator.coordinator import Coordinator, UnknownScenario
 from orchestrator.ports import StoreUnavailable
-from tasks.contract import Json, Progress, WireError, WorkReport
+from tasks.contract import Headway, Json, Progress, WireError, WorkReport
 from workers.broker import COORDINATOR_QUEUE
 
 log = logging.getLogger("autobot_dr.coordinator")
@@ -47,6 +47,11 @@ def register(app: Celery, coordinator: Coordinator) -> None:
     def progress(progress: Mapping[str, Json]) -> None:
         if message := _read(Progress, progress):
             patiently(lambda: coordinator.progress(message))
+
+    @app.task(name="orchestrator.headway", ignore_result=True, shared=False, send_events=False)
+    def headway(headway: Mapping[str, Json]) -> None:
+        if message := _read(Headway, headway):
+            patiently(lambda: coordinator.headway(message))
 
     @app.task(name="orchestrator.status_check", ignore_result=True, shared=False)
     def status_check(run: str, rung: int, branch: int, seconds: float) -> None:

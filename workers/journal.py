@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tasks.contract import Json, WorkOrder, WorkReport
+from tasks.contract import Json, Withdrawal, WorkOrder, WorkReport
 from workers.ledger import Ledger
 
 
@@ -42,6 +42,8 @@ class Rows(Protocol):
     def begin(self, order: str, now: float, before: str, machine: str, epoch: int) -> None: ...
 
     def finish(self, order: str, began: float, report: str, machine: str, epoch: int) -> None: ...
+
+    def withdrawn(self, order: str) -> str: ...
 
     def alone(self, target: str) -> AbstractContextManager[None]: ...
 
@@ -79,6 +81,10 @@ class Book:
         text = json.dumps(report.to_wire())
         self._rows.finish(order.id, report.started_at, text, order.machine, order.epoch)
 
+    def withdrawn(self, order: str) -> str:
+        """Why it is not to be carried out any more; empty when it is."""
+        return self._rows.withdrawn(order)
+
     def alone_on(self, order: WorkOrder) -> AbstractContextManager[None]:
         """Nobody else carries out an order for the same service meanwhile, by whatever way."""
         return self._rows.alone(f"{order.machine}.{order.service}")
@@ -104,11 +110,16 @@ class Journal(Book):
         self._db.execute("UPDATE orders SET sent = 1 WHERE id = ?", (order,))
         self._db.execute("PRAGMA synchronous=FULL")
 
+    def withdraw(self, withdrawal: Withdrawal) -> None:
+        """Write down which orders are not to be carried out any more."""
+        self._ledger.withdraw(list(withdrawal.orders), withdrawal.at, withdrawal.reason)
+
     def forget_before(self, moment: float) -> None:
         """Drop what is long over; `not_after` has been guarding against its replay since."""
         self._db.execute(
             "DELETE FROM orders WHERE begun_at < ? AND report IS NOT NULL AND sent = 1", (moment,)
         )
+        self._db.execute("DELETE FROM withdrawn WHERE at < ?", (moment,))
 
     def close(self) -> None:
         self._ledger.close()

@@ -23,13 +23,15 @@ from typing import Any
 JOURNAL = "journal.db"  #: in the agent's state folder; its locks lie beside it
 PAUSE_SECONDS = 0.1  #: between two tries to get a lock that may be waited for only so long
 
-CALLS = ("recall", "highest_epoch", "top_epoch", "begin", "finish")
+CALLS = ("recall", "highest_epoch", "top_epoch", "begin", "finish", "withdrawn")
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS orders (
     id TEXT PRIMARY KEY, begun_at REAL NOT NULL, before TEXT, report TEXT, sent INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS epochs (machine TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS withdrawn (id TEXT PRIMARY KEY, at REAL NOT NULL, reason TEXT NOT NULL)
+ WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS unsent ON orders (begun_at) WHERE sent = 0 AND report IS NOT NULL;
 """
 
@@ -75,6 +77,19 @@ class Ledger:
                 (order, began, report),
             )
             self._obey(machine, epoch)
+
+    def withdraw(self, orders: list[str], now: float, reason: str) -> None:
+        """They are not begun any more, and what was begun is ended where that can be."""
+        with self._transaction():
+            self.db.executemany(
+                "INSERT INTO withdrawn VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                [(order, now, reason) for order in orders],
+            )
+
+    def withdrawn(self, order: str) -> str:
+        """Why this order is not to be carried out any more; empty when it is."""
+        found = self.db.execute("SELECT reason FROM withdrawn WHERE id = ?", (order,)).fetchone()
+        return str(found[0]) if found else ""
 
     @contextmanager
     def alone(self, target: str, *, seconds: float | None = None) -> Iterator[None]:

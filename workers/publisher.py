@@ -6,16 +6,19 @@ Publishing twice is harmless: task ids are the orders' ids, and an order takes e
 
 from __future__ import annotations
 
+import time
+
 from celery import Celery, chain
 from celery.canvas import Signature
 from kombu.exceptions import OperationalError
 from nacl.signing import SigningKey
 
-from orchestrator.core.events import Publish
+from orchestrator.core.events import Publish, Withdraw
 from orchestrator.core.incident import Incident
 from orchestrator.ports import PublishFailed
-from tasks.contract import WorkOrder, sign
+from tasks.contract import Withdrawal, WorkOrder, sign
 from workers.broker import COORDINATOR_QUEUE, host_queue
+from workers.withdrawing import withdrawals_queue
 
 #: A step's own deadlines end it; Celery's is the last resort against a process that hangs.
 LAST_RESORT_SECONDS = 60
@@ -37,6 +40,32 @@ class ChainPublisher:
             )
         except OperationalError as error:
             raise PublishFailed(f"the broker did not take the chain: {error}") from error
+
+    def withdraw(self, incident: Incident, effect: Withdraw) -> None:
+        for agent in dict.fromkeys(each for each, _ in effect.orders):
+            withdrawal = Withdrawal(
+                incident=incident.id,
+                run=incident.run,
+                epoch=incident.epoch,
+                agent=agent,
+                orders=tuple(order for to, order in effect.orders if to == agent),
+                reason=effect.reason,
+                at=time.time(),
+            )
+            queue = withdrawals_queue(agent)
+            try:
+                with self.app.producer_or_acquire() as producer:
+                    producer.publish(
+                        sign(withdrawal, self.key).to_wire(),
+                        serializer="json",
+                        exchange=queue.exchange,
+                        routing_key=queue.routing_key,
+                        declare=[queue],
+                        retry=True,
+                        retry_policy={"max_retries": 2},
+                    )
+            except OperationalError as error:
+                raise PublishFailed(f"the broker did not take a withdrawal: {error}") from error
 
     def listening(self) -> bool:
         try:

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Collection
 
 from orchestrator import door
-from orchestrator.core.events import Entry, Publish
+from orchestrator.core.events import Entry, Publish, Withdraw
 from orchestrator.core.incident import Incident
 from orchestrator.fleetfile import Inventory
 from orchestrator.ports import Clock, Publisher, PublishFailed, Store
@@ -58,6 +58,10 @@ class Ways:
                 log.warning("%s: %s", incident.run, text)
                 self.store.add_entry(incident.run, Entry(self.now(), "way", text))
             self.direct.publish(incident, effect)
+
+    def withdraw(self, incident: Incident, effect: Withdraw) -> None:
+        self.direct.withdraw(incident, effect)
+        self.chain.withdraw(incident, effect)
 
     def listening(self) -> bool:
         return self._heard(self.chain.listening())

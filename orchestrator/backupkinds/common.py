@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from orchestrator.core.backups import EVERY_DAY, Job, Keep
 from orchestrator.core.fleet import Objectives
-from orchestrator.schema import Line, Name, Positive, Shape
+from orchestrator.schema import Line, Name, Positive, Rate, Shape, Url
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY = 86400.0
@@ -75,6 +75,8 @@ class JobShape(Shape):
     every: Positive | None = None
     rpo: RpoShape | None = None
     keep: KeepShape | None = None
+    rate: Rate | None = None
+    ping: Url | None = None
 
     @model_validator(mode="after")
     def one_schedule(self) -> JobShape:
@@ -101,6 +103,8 @@ class JobShape(Shape):
             "days": frozenset(_DAYS.index(each) for each in self.days) or EVERY_DAY,
             "every_s": self.every,
             "keep": self.keep.keep if self.keep else None,
+            "bytes_per_s": self.rate or 0.0,
+            "ping": self.ping or "",
         }
 
     def references(self) -> Iterator[tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""`backup`: run, list, show, verify, restore, capture, doctor.
+"""`backup`: run, list, show, verify, restore, capture, prune, doctor.
 
 What lives here: these commands. What must not: how a run is followed (follow.py).
 """
@@ -26,7 +26,7 @@ _no_wait = click.option("--no-wait", is_flag=True, help="Start the run and do no
 
 @click.group()
 def backup() -> None:
-    """Backups and restore points: run, list, show, verify, restore, capture, doctor.
+    """Backups and restore points: run, list, show, verify, restore, capture, prune, doctor.
 
     A backup counts only once it was opened in a scratch place and compared.
     """
@@ -203,6 +203,33 @@ def doctor(job: str, reason: str, as_json: bool) -> None:
         print_json(found)
     else:
         _show_findings(found)
+    follow.end(found)
+
+
+@backup.command()
+@click.argument("job")
+@click.option("--dry-run", is_flag=True, help="Only show which would go.")
+@_reason
+@json_option
+def prune(job: str, dry_run: bool, reason: str, as_json: bool) -> None:
+    """Remove backups of JOB that its `keep` does not ask for.
+
+    Where none is verified, nothing goes; the newest verified one never does. The vault's agent
+    looks at what is there, also for the dry run.
+    """
+    client = Client(home.settings())
+    body = {"reason": reason, "dry_run": dry_run}
+    started = client.post(f"/api/v1/backups/{job}/prune", body, str(uuid.uuid4()))
+    found = follow.follow(client, started["id"], as_json=True)
+    if as_json:
+        print_json(found)
+    else:
+        out = console()
+        for step in found["steps"]:
+            head = "DRY RUN: nothing was removed; " if dry_run else ""
+            out.print(f"{head}{step['machine']}: {step['reason']}", soft_wrap=True)
+        if found["state"] == "escalated":
+            out.print(found["reason"], soft_wrap=True)
     follow.end(found)
 
 

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from orchestrator.commands.api import Client
 from orchestrator.commands.ending import Exit, Stop, tell
+from orchestrator.commands.progress import NoLine, line_for
 from orchestrator.commands.text import between, clock, console, moment, table, word
 from orchestrator.wording import duration
 
@@ -29,11 +30,14 @@ def follow(client: Client, run: str, *, as_json: bool) -> Mapping[str, Any]:
     out = console()
     opened = client.get(f"/api/v1/runs/{run}")["opened_at"]
     try:
-        for kind, data in client.events(run):
-            if kind == "entry" and not as_json:
-                print_entry(out, data, opened, DETAIL_LINES)
-            if kind == "run" and data["state"] in STAYS:
-                break
+        with NoLine() if as_json else line_for(out) as line:
+            for kind, data in client.events(run):
+                if kind == "entry" and not as_json:
+                    print_entry(out, data, opened, DETAIL_LINES)
+                if kind == "progress":
+                    line.show(data)
+                if kind == "run" and data["state"] in STAYS:
+                    break
     except KeyboardInterrupt:
         tell(
             f"the run goes on without you; `autobot-dr run watch {run}` shows it, "
@@ -130,6 +134,11 @@ def print_head(out: Console, run: Mapping[str, Any]) -> None:
     of = f" of scenario {run['scenario']}" if run["scenario"] else ""
     text = f"run {run['id']}{of}, opened {clock(run['opened_at'])}"
     out.print(Text(text, style="bold"), soft_wrap=True)
+
+
+def still_out(run: Mapping[str, Any]) -> list[str]:
+    """The steps of which nobody knows yet how they ended."""
+    return [f"{e['operation']} on {e['machine']}" for e in run["steps"] if e["outcome"] is None]
 
 
 def end(run: Mapping[str, Any]) -> None:

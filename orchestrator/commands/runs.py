@@ -5,6 +5,7 @@ What lives here: these commands. What must not: how a run is followed (follow.py
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from orchestrator.commands.recover import watch as watch_run
 from orchestrator.commands.text import clock, console, word
 from orchestrator.wording import duration
 
+#: How long `cancel` waits for what an agent is at: most of it ends within a second or two.
+CANCEL_SECONDS = 20.0
 SHOWN_LINES = 15  #: of each piece of evidence; --json has all
 
 
@@ -103,11 +106,18 @@ def approve(run_id: str, as_json: bool) -> None:
 @click.argument("run_id", metavar="ID")
 @json_option
 def cancel(run_id: str, as_json: bool) -> None:
-    """Stop a run.
+    """Stop a run, and wait until what is out has ended.
 
-    A step that an agent has begun is still finished and reported.
+    Nothing further is begun. Of what an agent is at, copies and waits are ended and put away; a
+    step that half done would be worse than done is finished. `run resume` goes on.
     """
-    _act("cancel", run_id, as_json)
+    client = Client(home.settings())
+    found = client.post(f"/api/v1/runs/{run_id}/cancel")
+    ends = time.monotonic() + CANCEL_SECONDS
+    while follow.still_out(found) and time.monotonic() < ends:
+        time.sleep(0.2)
+        found = client.get(f"/api/v1/runs/{run_id}")
+    _show_act(found, as_json)
 
 
 @run.command()
@@ -119,12 +129,21 @@ def resume(run_id: str, as_json: bool) -> None:
 
 
 def _act(verb: str, run_id: str, as_json: bool) -> None:
-    found = Client(home.settings()).post(f"/api/v1/runs/{run_id}/{verb}")
+    _show_act(Client(home.settings()).post(f"/api/v1/runs/{run_id}/{verb}"), as_json)
+
+
+def _show_act(found: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    out = console()
+    run_id, out = found["id"], console()
     out.print(word(found["state"]), end="")
     out.print(f": {found['reason']}")
+    for step in found["steps"]:
+        if step["outcome"] and step["outcome"] != "done":
+            what = f"{step['operation']} on {step['machine']}: "
+            out.print(Text.assemble(what, word(step["outcome"]), f": {step['reason']}"))
+    if left := follow.still_out(found):
+        out.print(f"still at it: {', '.join(left)}; `autobot-dr run show {run_id}` shows its end")
     if found["state"] not in follow.ENDED:
         out.print(f"watch it with: autobot-dr run watch {run_id}", soft_wrap=True)

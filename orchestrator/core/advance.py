@@ -42,6 +42,7 @@ from orchestrator.core.events import (
     SettledByHand,
     StopCalls,
     Tick,
+    Withdraw,
 )
 from orchestrator.core.fleet import Approval
 from orchestrator.core.incident import (
@@ -55,7 +56,7 @@ from orchestrator.core.incident import (
     move,
 )
 from orchestrator.core.overdue import find_overdue
-from orchestrator.core.steps import StepRecord, record_report
+from orchestrator.core.steps import StepRecord, order_id, record_report
 from tasks.contract import Outcome
 
 
@@ -90,7 +91,7 @@ def advance(incident: Incident, event: Event, now: float) -> Decision:
         case Cancelled(by):
             if incident.state in ENDED:
                 raise IllegalMove(f"run {incident.run} is {incident.state} and cannot be cancelled")
-            return _escalated(incident, f"cancelled by {by}", now)
+            return _cancelled(incident, f"cancelled by {by}", now)
 
 
 def _demand(incident: Incident, state: State, verb: str) -> None:
@@ -182,6 +183,14 @@ def _after_tick(incident: Incident, tick: Tick, now: float) -> Decision:
     if incident.state not in WORKING:
         return Decision(incident)
     return _go_on(_changed(Decision(incident), find_overdue(incident, tick, now)), now)
+
+
+def _cancelled(incident: Incident, reason: str, now: float) -> Decision:
+    """Nothing further is begun, and the agents hear that what is out is not wanted any more."""
+    out = tuple((e.agent, order_id(incident, e)) for e in incident.steps if e.outcome is None)
+    ended = _escalated(incident, reason, now)
+    withdraw = (Withdraw(out, reason),) if out else ()
+    return replace(ended, effects=(*withdraw, *ended.effects))
 
 
 def _changed(decision: Decision, change: Change) -> Decision:

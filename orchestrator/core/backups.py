@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from orchestrator.core.fleet import Approval, Fleet
@@ -54,6 +54,8 @@ class Job(ABC):
     days: frozenset[int] = EVERY_DAY  #: 0 is Monday
     every_s: float | None = None
     keep: Keep | None = None  #: None: nothing is ever removed
+    bytes_per_s: float = 0.0  #: what taking one may move in a second; 0 is as much as it can
+    ping: str = field(default="", repr=False)  #: who misses its success; such a URL is a secret
 
     @abstractmethod
     def backup_plan(self, fleet: Fleet, catalog: Catalog) -> Plan | tuple[Fault, ...]:
@@ -73,6 +75,15 @@ class Job(ABC):
     @abstractmethod
     def doctor_plan(self, fleet: Fleet, catalog: Catalog) -> Plan | None:
         """Look for what will bite its backups; None where there is nothing to look at."""
+
+    def prune_plan(self, fleet: Fleet, catalog: Catalog, *, dry_run: bool) -> Plan | None:  # noqa: ARG002 for kinds that can
+        """Remove what need not be kept, now; None for a kind that has no such step."""
+        return None
+
+    @property
+    def throttle(self) -> dict[str, Json]:
+        """For the arguments of what moves its bytes."""
+        return {"bytes_per_s": self.bytes_per_s} if self.bytes_per_s else {}
 
     @property
     def subject(self) -> str:

@@ -174,6 +174,14 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Tell the agents that these orders are not to be carried out any more."""
+
+    orders: tuple[tuple[str, str], ...]  #: each with its agent before it
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallHuman:
     """Nothing is left that may be done without a person: call one level after the other."""
 
@@ -194,7 +202,7 @@ class StopCalls:
     reason: str
 
 
-Effect = Publish | CallHuman | Inform | StopCalls
+Effect = Publish | Withdraw | CallHuman | Inform | StopCalls
 
 
 @dataclass(frozen=True, slots=True)

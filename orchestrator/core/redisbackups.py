@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import count
 from typing import ClassVar
 
-from orchestrator.core.backups import Job, bound_step, only_steps, scenario_of
+from orchestrator.core.backups import Job, Keep, bound_step, only_steps, scenario_of
 from orchestrator.core.compiling import bound_settings
 from orchestrator.core.fleet import Approval, Fleet
 from orchestrator.core.plan import Branch, Catalog, Fault, Plan, PlannedRung, Step
@@ -54,6 +54,7 @@ class RedisJob(Job):
         service = fleet.services[self.service]
         take = TAKE
         own: dict[str, Json] = {"into": self.folder, "patterns": list(self.patterns)}
+        own |= self.throttle
         if self.continuous:
             take = CUT
             own |= {"captured": self.captured, "window_s": self.continuous.window_s}
@@ -64,10 +65,22 @@ class RedisJob(Job):
             return tuple(Fault(place, f"{each}; give it in {self.service!r}") for each in faults)
         steps = [step]
         if self.keep:
-            given = {"into": self.folder, **asdict(self.keep)}
             # In the same chain: where no new backup was proved, no old one goes.
-            steps += [bound_step(catalog, PRUNE, self.vault, self.vault, self.service, given)]
+            steps += [self._prune(self.keep, catalog)]
         return only_steps(scenario_of(self), self.name, "Take a backup and prove it", *steps)
+
+    def prune_plan(self, fleet: Fleet, catalog: Catalog, *, dry_run: bool) -> Plan | None:  # noqa: ARG002 the vault alone has a part in it
+        if self.keep is None:
+            return None
+        step = self._prune(self.keep, catalog)
+        if dry_run:
+            step = replace(step, arguments={**step.arguments, "dry_run": True})
+        title = "Look which backups would go" if dry_run else "Remove backups"
+        return only_steps(f"prune-{self.name}", self.name, title, step)
+
+    def _prune(self, keep: Keep, catalog: Catalog) -> Step:
+        given = {"into": self.folder, **asdict(keep)}
+        return bound_step(catalog, PRUNE, self.vault, self.vault, self.service, given)
 
     def verify_plan(self, point: RestorePoint, fleet: Fleet, catalog: Catalog) -> Plan:
         """Load it once more and compare it with its manifest."""

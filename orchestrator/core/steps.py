@@ -86,6 +86,11 @@ def new_records(
     return records
 
 
+def order_id(incident: Incident, step: StepRecord) -> str:
+    """The id that the step's order has (`WorkOrder.id`)."""
+    return f"{incident.id}.{step.rung}.{step.number}.{step.attempt}"
+
+
 def orders_for(incident: Incident, records: Sequence[StepRecord]) -> tuple[WorkOrder, ...]:
     """The orders of these attempts, not signed yet."""
     return tuple(

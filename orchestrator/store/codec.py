@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from orchestrator.core.branch import BranchState
-from orchestrator.core.events import CallHuman, Effect, Inform, Publish, StopCalls
+from orchestrator.core.events import CallHuman, Effect, Inform, Publish, StopCalls, Withdraw
 from orchestrator.core.failure import Failure
 from orchestrator.core.incident import Incident
 from orchestrator.core.plan import Plan
-from tasks.contract import Json, WorkReport
+from tasks.contract import Headway, Json, WorkReport
 
 T = TypeVar("T")
 
@@ -30,10 +30,12 @@ ARGUMENTS = TypeAdapter(dict[str, Json])
 FAILURE = TypeAdapter(Failure)
 TIMES = TypeAdapter(tuple[float, ...])
 REPORT = TypeAdapter(WorkReport)
+HEADWAY = TypeAdapter(Headway)
 
 #: Each effect under its own name: two that look alike as JSON must not be taken for each other.
 EFFECTS: Mapping[str, TypeAdapter[Any]] = {
     "Publish": TypeAdapter(Publish),
+    "Withdraw": TypeAdapter(Withdraw),
     "CallHuman": TypeAdapter(CallHuman),
     "Inform": TypeAdapter(Inform),
     "StopCalls": TypeAdapter(StopCalls),

@@ -13,6 +13,7 @@ from threading import Lock
 from orchestrator.core.events import Entry
 from orchestrator.core.incident import ENDED, Decision, Incident, State
 from orchestrator.ports import PendingEffect, Stored
+from orchestrator.store.headways import MemoryHeadways
 from orchestrator.store.memorycalls import MemoryCalls
 from orchestrator.store.notebook import MemoryNotebook
 from orchestrator.store.restorepoints import MemoryRestorePoints
@@ -40,6 +41,7 @@ class MemoryStore:
         self.starts = MemoryStarts()
         self.restore_points = MemoryRestorePoints()
         self.slots = MemorySlots()
+        self.headways = MemoryHeadways()
 
     def open(self, incident: Incident) -> Stored:
         with self._lock:

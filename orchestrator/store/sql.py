@@ -22,6 +22,7 @@ from orchestrator.core.incident import ENDED, Decision, Incident, State
 from orchestrator.core.steps import StepRecord
 from orchestrator.ports import PendingEffect, Stored
 from orchestrator.store import codec
+from orchestrator.store.headways import SqlHeadways
 from orchestrator.store.notebook import SqlNotebook
 from orchestrator.store.restorepoints import SqlRestorePoints
 from orchestrator.store.slots import SqlSlots
@@ -58,6 +59,7 @@ class SqlStore:
         self.starts = SqlStarts(reads, writes)
         self.restore_points = SqlRestorePoints(reads, writes)
         self.slots = SqlSlots(reads, writes)
+        self.headways = SqlHeadways(reads, writes)
 
     def open(self, incident: Incident) -> Stored:
         with transaction(self._writes) as connection:

@@ -229,3 +229,13 @@ SLOTS = sa.Table(
     sa.Column("due_at", sa.Double, primary_key=True, autoincrement=False),
     sa.Column("claimed_at", sa.Double, nullable=False),
 )
+
+#: How far each step is, by its agent's newest word. A convenience for people.
+HEADWAYS = sa.Table(
+    "headways",
+    METADATA,
+    sa.Column("step", Words, primary_key=True),
+    sa.Column("run", Words, nullable=False, index=True),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("headway", sa.Text, nullable=False),
+)

@@ -33,6 +33,12 @@ class Why(BaseModel):
     reason: str = Field(default="by hand", min_length=1, max_length=500)
 
 
+class PruneWhy(Why):
+    """And whether it is only to be said what would go."""
+
+    dry_run: bool = False
+
+
 RUN = {201: {"model": shapes.RunShape}, **documented(404, 409, 413, 422)}
 
 
@@ -84,6 +90,21 @@ def examine_job(
     demand_broker(desk)
     key = key_of(caller, idempotency_key, f"doctor:{job}")
     return begun(desk.backups.examine(job, reason=reason_of(why, caller), key=key))
+
+
+@router.post(
+    "/backups/{job}/prune",
+    status_code=201,
+    summary="Remove its backups that need not be kept (operator)",
+    responses=RUN,
+)
+def prune_job(
+    job: str, why: PruneWhy, desk: AtDesk, caller: Operator, idempotency_key: Key = None
+) -> JSONResponse:
+    demand_broker(desk)
+    key = key_of(caller, idempotency_key, f"prune:{job}:{why.dry_run}")
+    reason = reason_of(why, caller)
+    return begun(desk.backups.prune(job, dry_run=why.dry_run, reason=reason, key=key))
 
 
 @router.get(

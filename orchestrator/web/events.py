@@ -4,8 +4,9 @@ What lives here: `Feed`, which finds what is new by asking the store, and its ro
 not: state that a restart would lose; an event's id says how far its reader is, so a reader that
 comes back with Last-Event-ID goes on where it was.
 
-Two kinds of events: `entry`, a line of a run's timeline, with the id `RUN/NUMBER`, and `run`,
-a run without its steps, whenever its state, rung or reason changed.
+Three kinds of events: `entry`, a line of a run's timeline, with the id `RUN/NUMBER`; `run`, a
+run without its steps, whenever its state, rung or reason changed; and `progress`, how far a step
+is that is out, whenever its agent said so anew.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from anyio import sleep, to_thread
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
-from orchestrator.core.incident import ENDED, Incident
+from orchestrator.core.incident import ENDED, WORKING, Incident
+from orchestrator.core.steps import order_id
 from orchestrator.ports import Store, StoreUnavailable
 from orchestrator.web import shapes
 from orchestrator.web.desk import AtDesk, Viewer, the_run
@@ -45,6 +47,7 @@ class Feed:
         self._store, self._run = store, run
         self._heard: dict[str, int] = {}
         self._seen: dict[str, dict[str, Any]] = {}
+        self._far: dict[str, float] = {}
         self._from_start = bool(run)
         last_run, _, number = last.rpartition("/")
         if last_run and number.isdigit():
@@ -58,6 +61,8 @@ class Feed:
             changed = self._seen.get(incident.run) != shape
             if changed or incident.state not in ENDED:
                 yield from self._entries(incident.run)
+            if incident.state in WORKING:
+                yield from self._progress(incident)
             if changed:
                 self._seen[incident.run] = shape
                 yield event("run", shape)
@@ -79,6 +84,18 @@ class Feed:
         for number, entry in enumerate(timeline[first:], first):
             yield event("entry", {"run": run, **shapes.entry_shape(entry)}, f"{run}/{number}")
         self._heard[run] = len(timeline)
+
+    def _progress(self, incident: Incident) -> Iterator[str]:
+        said = self._store.headways.of_run(incident.run)
+        for step in incident.steps if said else ():
+            step_id = order_id(incident, step)
+            newest = said.get(step_id)
+            if step.outcome or newest is None or self._far.get(step_id) == newest.at:
+                continue
+            self._far[step_id] = newest.at
+            about = {"run": incident.run, "step": step_id}
+            about |= {"operation": step.operation, "machine": step.machine}
+            yield event("progress", {**about, **shapes.progress_shape(newest)})
 
 
 def event(kind: str, data: Mapping[str, Any], number: str = "") -> str:

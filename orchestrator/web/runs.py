@@ -89,7 +89,8 @@ def show_run(run: str, desk: AtDesk, _caller: Viewer) -> JSONResponse:
     incident = the_run(desk, run)
     timeline = desk.coordinator.store.timeline(run)
     objectives = desk.coordinator.protected.fleet.objectives
-    return JSONResponse(shapes.run_with_timeline(incident, timeline, objectives))
+    headways = desk.coordinator.store.headways.of_run(run)
+    return JSONResponse(shapes.run_with_timeline(incident, timeline, objectives, headways))
 
 
 @router.post(

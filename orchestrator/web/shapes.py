@@ -7,7 +7,7 @@ for people. Times are RFC 3339 in UTC, durations seconds; rung, wave and branch 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 # Pydantic describes these in /docs, which before Python 3.12 needs this TypedDict.
@@ -16,8 +16,22 @@ from typing_extensions import TypedDict
 from orchestrator.core.events import Entry
 from orchestrator.core.fleet import Objectives
 from orchestrator.core.incident import Incident
-from orchestrator.core.steps import StepRecord
-from tasks.contract import Json
+from orchestrator.core.steps import StepRecord, order_id
+from tasks.contract import Headway, Json
+
+Headways = Mapping[str, Headway]  #: by the step's id
+NONE: Headways = {}
+
+
+class ProgressShape(TypedDict):
+    """How far a step is, as its agent said last; null where that cannot be said."""
+
+    at: str
+    what: str
+    done_bytes: int
+    total_bytes: int | None
+    bytes_per_s: float | None
+    left_s: float | None
 
 
 class StepShape(TypedDict):
@@ -37,6 +51,7 @@ class StepShape(TypedDict):
     attempt: int
     started_at: str | None
     ended_at: str | None
+    progress: ProgressShape | None
 
 
 class EntryShape(TypedDict):
@@ -100,9 +115,25 @@ def rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
 
 
-def step_shape(incident: Incident, step: StepRecord) -> StepShape:
+def progress_shape(headway: Headway) -> ProgressShape:
     return {
-        "id": f"{incident.id}.{step.rung}.{step.number}.{step.attempt}",
+        "at": rfc3339(headway.at),
+        "what": headway.what,
+        "done_bytes": headway.done_bytes,
+        "total_bytes": headway.total_bytes or None,
+        "bytes_per_s": rounded(_known(headway.per_second)),
+        "left_s": rounded(_known(headway.left_s)),
+    }
+
+
+def _known(figure: float) -> float | None:
+    return None if figure < 0 else figure
+
+
+def step_shape(incident: Incident, step: StepRecord, headways: Headways = NONE) -> StepShape:
+    step_id = order_id(incident, step)
+    return {
+        "id": step_id,
         "rung": step.rung,
         "wave": incident.plan.branch(step.rung, step.branch).wave,
         "branch": step.branch,
@@ -116,6 +147,7 @@ def step_shape(incident: Incident, step: StepRecord) -> StepShape:
         "attempt": step.attempt,
         "started_at": maybe(step.started_at),
         "ended_at": maybe(step.ended_at),
+        "progress": progress_shape(headways[step_id]) if step_id in headways else None,
     }
 
 
@@ -128,7 +160,7 @@ def entry_shape(entry: Entry) -> EntryShape:
     }
 
 
-def run_shape(incident: Incident) -> RunShape:
+def run_shape(incident: Incident, headways: Headways = NONE) -> RunShape:
     return {
         "id": incident.run,
         "incident": incident.id,
@@ -142,7 +174,7 @@ def run_shape(incident: Incident) -> RunShape:
         "epoch": incident.epoch,
         "rung": incident.rung,
         "notes": list(incident.notes),
-        "steps": [step_shape(incident, each) for each in incident.steps],
+        "steps": [step_shape(incident, each, headways) for each in incident.steps],
     }
 
 
@@ -156,10 +188,13 @@ def objectives_shape(objectives: Objectives) -> ObjectivesShape:
 
 
 def run_with_timeline(
-    incident: Incident, timeline: Sequence[Entry], objectives: Objectives
+    incident: Incident,
+    timeline: Sequence[Entry],
+    objectives: Objectives,
+    headways: Headways = NONE,
 ) -> RunWithTimeline:
     return {
-        **run_shape(incident),
+        **run_shape(incident, headways),
         "timeline": [entry_shape(each) for each in timeline],
         "objectives": objectives_shape(objectives),
     }

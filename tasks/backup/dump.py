@@ -16,7 +16,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from tasks.backup.asking import module_lines
 from tasks.backup.history import sync_folder, write_durably
 from tasks.backup.link import Link, LinkFault, LinkRefused, Server
 from tasks.backup.manifest import Manifest
+from tasks.backup.pacing import Brake, Sayer, end_when_asked
 from tasks.backup.rdbstream import NotADump
 from tasks.backup.receiving import DumpFile, Full, open_stream, receive
 from tasks.resp import ErrorReply
@@ -42,6 +43,7 @@ class Settings:
     port: int = 6379
     password_file: str = ""
     user: str = ""
+    bytes_per_s: float = 0.0  #: no faster than that; 0 is as fast as it comes
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +68,23 @@ def take(settings: Settings) -> tuple[Path, Manifest]:
             full = open_stream(link)
             if not isinstance(full, Full):
                 raise NotTaken(f"{server.name} went on with a stream that was never begun")
-            return _received(link, full, known, into)
+            return _received(link, full, known, into, settings.bytes_per_s)
     except (LinkFault, LinkRefused, NotADump) as fault:
         raise NotTaken(str(fault)) from fault
     except OSError as error:
         raise NotTaken(f"{into} cannot be written: {error.strerror or error}") from error
 
 
-def _received(link: Link, full: Full, known: _About, into: Path) -> tuple[Path, Manifest]:
+def _received(
+    link: Link, full: Full, known: _About, into: Path, bytes_per_s: float
+) -> tuple[Path, Manifest]:
     taken_at = time.time()
     name = manifests.new_id(taken_at, full.replid)
     incoming = into / f"{INCOMING}{name}"
     incoming.mkdir(mode=0o700)
     try:
         file = DumpFile(incoming / "dump.rdb")
-        receive(link, file.write)
+        receive(link, _paced(file, bytes_per_s))
         written = file.finish()
         manifest = Manifest(
             id=name,
@@ -106,6 +110,18 @@ def _received(link: Link, full: Full, known: _About, into: Path) -> tuple[Path, 
         shutil.rmtree(incoming, ignore_errors=True)
     sync_folder(into)
     return into / name, manifest
+
+
+def _paced(file: DumpFile, bytes_per_s: float) -> Callable[[bytes], None]:
+    """Into the file, at the pace that is wanted: the source sends no faster than is taken."""
+    brake, sayer = Brake(bytes_per_s), Sayer()
+
+    def write(data: bytes) -> None:
+        file.write(data)
+        sayer.moved(file.bytes)
+        brake.passed(len(data))
+
+    return write
 
 
 def sweep(into: Path) -> None:
@@ -143,6 +159,7 @@ def main() -> int:
     parser.add_argument("--settings", required=True, type=Path)
     path = parser.parse_args().settings
     os.umask(0o077)
+    end_when_asked()
     try:
         settings = read_arguments(Settings, json.loads(path.read_text()))
     except (OSError, ValueError, BadArguments) as error:

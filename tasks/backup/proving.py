@@ -16,6 +16,7 @@ from tasks.backup.manifest import Evidence, Manifest, NotAManifest
 from tasks.backup.rolling import Spot
 from tasks.backup.scratch import Cut, Dump, NotLoaded, Programs, loaded, ran, size_and_sha256
 from tasks.host import Host
+from tasks.operation import SILENT, Tell
 
 DUMP, MANIFEST = "dump.rdb", "manifest.json"
 
@@ -37,7 +38,13 @@ def write_manifest(host: Host, folder: str, manifest: Manifest) -> None:
 
 
 def load(
-    host: Host, folder: str, manifest: Manifest, programs: Programs, patterns: Sequence[str] = ()
+    host: Host,
+    folder: str,
+    manifest: Manifest,
+    programs: Programs,
+    patterns: Sequence[str] = (),
+    *,
+    tell: Tell = SILENT,
 ) -> Evidence:
     """What a scratch server shows of this backup's dump. Raises NotLoaded.
 
@@ -49,7 +56,7 @@ def load(
     if complaints := manifests.compare_file(manifest, size, digest):
         # Not loaded at all: a server believes what it can read.
         raise NotLoaded(manifests.told(complaints))
-    with loaded(host, Dump(path), programs) as scratch:
+    with loaded(host, Dump(path), programs, tell=tell) as scratch:
         contents = scratch.contents(patterns, tuple(wanted.samples) if wanted else ())
         info = scratch.info()
     return Evidence(
@@ -64,14 +71,19 @@ def load(
 
 
 def prove(
-    host: Host, folder: str, programs: Programs, patterns: Sequence[str] = ()
+    host: Host,
+    folder: str,
+    programs: Programs,
+    patterns: Sequence[str] = (),
+    *,
+    tell: Tell = SILENT,
 ) -> tuple[Manifest, Evidence | None]:
     """Verified or failed, with the reason, and written beside the dump."""
     manifest = read_manifest(host, folder)
     evidence = None
     try:
         known = tuple(manifest.contents.patterns) if manifest.contents else ()
-        evidence = load(host, folder, manifest, programs, known or patterns)
+        evidence = load(host, folder, manifest, programs, known or patterns, tell=tell)
         judged = manifests.judged(manifest, evidence)
     except NotLoaded as fault:
         judged = manifests.failed(manifest, str(fault))

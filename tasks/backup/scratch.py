@@ -19,6 +19,7 @@ from tasks.backup import evidence as counting
 from tasks.backup.history import BASE, LOG_FOLDER, MANIFEST, aof_manifest, segment_name
 from tasks.backup.manifest import Contents
 from tasks.host import Host, HostFault, Ran
+from tasks.operation import SILENT, Moved, Tell
 
 ANSWER_SECONDS, COPY_SECONDS = 60.0, 3600.0
 #: A dump of more databases than the server has cannot be loaded.
@@ -26,6 +27,7 @@ DATABASES = 1024
 PREFIX = "scratch."
 #: Over SSH the process that asked is gone at once, and its server is not to be ended for that.
 STALE_MINUTES = "+10"
+GENTLY = ("nice", "-n", "19", "ionice", "-c", "3")
 #: A path to a socket may not be longer, on Linux.
 LONGEST_PLACE = 80
 
@@ -42,6 +44,11 @@ class Programs:
     cli: str = "redis-cli"
     check_aof: str = "redis-check-aof"
     modules: tuple[str, ...] = ()
+    gentle: bool = False  #: behind all else that wants the processor and the disk
+
+    @property
+    def serving(self) -> tuple[str, ...]:
+        return (*GENTLY, self.server) if self.gentle else (self.server,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +120,7 @@ def loaded(
     *,
     place: str = "/var/tmp",  # noqa: S108 - only for a folder of its own, which mktemp makes
     seconds: float = COPY_SECONDS,
+    tell: Tell = SILENT,
 ) -> Iterator[Scratch]:
     """A scratch server that has loaded this; ended and gone with the block, come what may."""
     if len(place) > LONGEST_PLACE:
@@ -124,8 +132,8 @@ def loaded(
         scratch = Scratch(host, programs, folder, source)
         begun = host.now()
         options = _prepare(host, programs, source, folder)
-        ran(host, (programs.server, *_options(host, programs, folder), *options))
-        _wait(scratch, begun + seconds)
+        ran(host, (*programs.serving, *_options(host, programs, folder), *options))
+        _wait(scratch, begun + seconds, tell)
         scratch.load_seconds = host.now() - begun
         # Otherwise keys would go while they are counted.
         scratch.ask("DEBUG", "SET-ACTIVE-EXPIRE", "0")
@@ -203,12 +211,16 @@ def _options(host: Host, programs: Programs, folder: str) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _wait(scratch: Scratch, ends: float) -> None:
+def _wait(scratch: Scratch, ends: float, tell: Tell) -> None:
     host, begun, pause = scratch.host, scratch.host.now(), 0.02
     while True:
         pid = (host.read(f"{scratch.folder}/pid") or "").strip()
-        if scratch.info().get("loading") == "0":
+        info = scratch.info()
+        if info.get("loading") == "0":
             return
+        if "loading_loaded_bytes" in info:
+            done, total = (int(info[f"loading_{name}_bytes"]) for name in ("loaded", "total"))
+            tell.moved(Moved("loading it in a scratch server", done, total))
         lives = bool(pid) and host.read(f"/proc/{pid}/stat") is not None
         if not lives and (pid or host.now() > begun + ANSWER_SECONDS):
             raise NotLoaded(f"the scratch server ended: {_last_words(host, scratch.folder)}")

@@ -1,17 +1,21 @@
 """backup.send: a backup's folder from this machine to another one, over SSH.
 
 Runs on the machine that keeps backups; `into` is on the other. Done means that the other
-machine has counted the same SHA-256 over what arrived. It is there under its name only whole.
+machine has counted the same SHA-256 over what arrived. It is there under its name only whole;
+what a broken attempt left beside that name is gone on with, once its beginning was compared.
 """
 
 from __future__ import annotations
 
 import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from tasks.backup.pacing import heard
 from tasks.host import Host, HostFault, Ran
 from tasks.operation import Act, ActFailed, Leave, Met, Operation, Refuse, Tell, Unmet
+from tasks.pipes import OnLine
 
 SSH_SECONDS, COPY_SECONDS = 30.0, 6 * 3600.0
 
@@ -25,31 +29,46 @@ class Arguments:
     ssh_key: str  #: on this machine
     ssh_port: int = 22
     ssh_known_hosts: str = ""  #: the agent's own, if not given; an unknown host is refused
+    bytes_per_s: float = 0.0  #: no faster than that; 0 is as fast as it goes
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    here: tuple[str, ...]  #: SHA-256 and name of each file
+    here: tuple[str, ...]  #: SHA-256 and name of each file; only names while nothing is there
     there: tuple[str, ...]
     fault: str = ""
 
 
 def look(host: Host, wanted: Arguments) -> Seen:
-    here = _sums(host.run(("sh", "-c", _SUMS, "sh", wanted.backup), seconds=COPY_SECONDS))
-    if not here:
+    names = tuple(sorted(_files(host, wanted.backup)))
+    if not names:
         return Seen((), (), f"{wanted.backup} is not there, or empty")
-    argv = ("sh", "-c", _SUMS, "sh", wanted.into)
-    ran = host.run(_ssh(wanted, argv), seconds=COPY_SECONDS)
+    ran = host.run(_ssh(wanted, ("sh", "-c", _SUMS, "sh", wanted.into)), seconds=COPY_SECONDS)
     if ran.exit_code == 255:
         raise HostFault(f"{wanted.ssh_user}@{wanted.address} over SSH: {ran.complaint}")
-    return Seen(here, _sums(ran))
+    there = _sums(ran)
+    if not there:
+        return Seen(names, ())
+    argv = ("sh", "-c", _SUMS, "sh", wanted.backup)
+    return Seen(_sums(host.run(argv, seconds=COPY_SECONDS)), there)
 
 
 _SUMS = 'cd -- "$1" 2>/dev/null && sha256sum -- *'
+_LISTED = ("-maxdepth", "1", "-type", "f", "-printf", "%s %f\\n")
 
 
 def _sums(ran: Ran) -> tuple[str, ...]:
     return tuple(sorted(ran.out.splitlines())) if ran.ok else ()
+
+
+def _files(host: Host, folder: str) -> dict[str, int]:
+    ran = host.run(("find", folder, *_LISTED), seconds=SSH_SECONDS)
+    return _sizes(ran.out) if ran.ok else {}
+
+
+def _sizes(listed: str) -> dict[str, int]:
+    pairs = (line.partition(" ") for line in listed.splitlines())
+    return {name: int(size) for size, _, name in pairs}
 
 
 def _options(wanted: Arguments) -> tuple[str, ...]:
@@ -70,24 +89,67 @@ def decide(_wanted: Arguments, seen: Seen) -> Act | Leave | Refuse:
 
 
 def act(host: Host, wanted: Arguments, tell: Tell) -> None:
+    """Each file from where an earlier attempt left it; there under its name once all are whole."""
     parent, part = str(PurePosixPath(wanted.into).parent), f"{wanted.into}.part"
-    places = (parent, part, wanted.into)
-    _demand(host, _ssh(wanted, ("sh", "-c", _READY, "sh", *places)), SSH_SECONDS)
+    ready = ("sh", "-c", _READY, "sh", parent, part, wanted.into)
+    arrived = _sizes(_demand(host, _ssh(wanted, ready), SSH_SECONDS).out)
+    files = _files(host, wanted.backup)
+    if strange := sorted(set(arrived) - set(files)):
+        gone = ("rm", "-f", "--", *(f"{part}/{name}" for name in strange))
+        _demand(host, _ssh(wanted, gone), SSH_SECONDS)
     tell(f"copying {wanted.backup} to {wanted.address}")
-    unpack = _ssh(wanted, ("tar", "-C", part, "-xf", "-"))
-    _demand(host, ("sh", "-c", _PIPE, "sh", wanted.backup, *unpack), COPY_SECONDS)
-    _demand(host, _ssh(wanted, ("mv", "-T", "--", part, wanted.into)), SSH_SECONDS)
+    before, total = 0, sum(files.values())
+    for name, size in sorted(files.items()):
+        begin = _common(host, wanted, name, arrived.get(name, 0), size)
+        if begin:
+            tell(f"{name}: the first {begin} of {size} bytes are there already")
+        if begin < size or name not in arrived:
+            numbers = (str(begin), str(wanted.bytes_per_s), str(before + begin), str(total))
+            into = _ssh(wanted, ("sh", "-c", _APPEND, "sh", f"{part}/{name}"))
+            argv = ("sh", "-c", _PIPE, "sh", sys.executable, f"{wanted.backup}/{name}", *numbers)
+            on_line = heard("copying the backup", tell)
+            _demand(host, (*argv, *into), COPY_SECONDS, on_line)
+        before += size
+    put = _ssh(wanted, ("sh", "-c", _PUT, "sh", part, wanted.into))
+    _demand(host, put, COPY_SECONDS)
 
 
-_READY = 'mkdir -p -m 700 -- "$1" && rm -rf -- "$2" "$3" && mkdir -m 700 -- "$2"'
-# What tar could not read is missed by the comparison afterwards.
-_PIPE = 'from=$1; shift; tar -C "$from" -cf - . | "$@"'
+_READY = (
+    'mkdir -p -m 700 -- "$1" && rm -rf -- "$3" && mkdir -p -m 700 -- "$2" && '
+    'find "$2" -maxdepth 1 -type f -printf "%s %f\\n"'
+)
+_START = 'head -c "$1" -- "$2" | sha256sum'
+_APPEND = 'cat >> "$1"'
+_PUT = 'sync -- "$1"/* && mv -T -- "$1" "$2"'
+# What could not be read is missed by the comparison afterwards.
+_PIPE = (
+    "exec 3>&1; p=$1; f=$2; b=$3; r=$4; d=$5; t=$6; shift 6; "
+    '"$p" -m tasks.backup.feed "$f" "$b" "$r" "$d" "$t" | "$@" 3>&- >&2'
+)
 
 
-def _demand(host: Host, argv: tuple[str, ...], seconds: float) -> None:
-    ran = host.run(argv, seconds=seconds)
+def _common(host: Host, wanted: Arguments, name: str, arrived: int, size: int) -> int:
+    """How much of the file is there already; what is there and not its beginning is removed."""
+    if not arrived:
+        return 0
+    part = f"{wanted.into}.part/{name}"
+    if arrived <= size:
+        argv = ("sh", "-c", _START, "sh", str(arrived))
+        ours = _demand(host, (*argv, f"{wanted.backup}/{name}"), COPY_SECONDS)
+        theirs = _demand(host, _ssh(wanted, (*argv, part)), COPY_SECONDS)
+        if ours.out == theirs.out:
+            return arrived
+    _demand(host, _ssh(wanted, ("rm", "-f", "--", part)), SSH_SECONDS)
+    return 0
+
+
+def _demand(
+    host: Host, argv: tuple[str, ...], seconds: float, on_line: OnLine | None = None
+) -> Ran:
+    ran = host.run(argv, seconds=seconds, on_line=on_line)
     if not ran.ok:
         raise ActFailed(f"the copy: {ran.complaint}")
+    return ran
 
 
 def judge(wanted: Arguments, _before: Seen, now: Seen) -> Met | Unmet:
@@ -108,9 +170,10 @@ send = Operation(
     act,
     judge,
     seconds=3600,
+    endable=True,
     in_plan=lambda wanted: (
         f"mkdir -p -m 700 {wanted.into} on {wanted.address}, as {wanted.ssh_user}",
-        f"tar -C {wanted.backup} -c . | ssh … tar -C {wanted.into} -x",
+        f"each file of {wanted.backup} | ssh … cat >> {wanted.into}.part/FILE",
         "sha256sum of each file on both machines, compared",
     ),
 )

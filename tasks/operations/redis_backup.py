@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks.backup import proving, telling
 from tasks.backup.manifest import NotAManifest, State
+from tasks.backup.pacing import heard
 from tasks.backup.scratch import COPY_SECONDS, Programs
 from tasks.host import Host, HostFault
 from tasks.operation import Act, ActFailed, Met, Operation, Tell, Unmet
@@ -27,6 +28,8 @@ class Arguments:
     patterns: tuple[str, ...] = ()  #: counted in the proof, such as doc:* and fact:*
     server: str = "redis-server"  #: the programs for the scratch server, of the same version
     cli: str = "redis-cli"
+    #: No faster than that, and the scratch load behind all else; 0 is as fast as it comes.
+    bytes_per_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +69,31 @@ def act(host: Host, wanted: Arguments, tell: Tell) -> None:
         "port": wanted.port,
         "password_file": wanted.password_file,
         "user": wanted.user,
+        "bytes_per_s": wanted.bytes_per_s,
     }
     # A process of its own: it ends at the deadline, and its memory is not the agent's.
     argv = (sys.executable, "-m", "tasks.backup.dump", "--settings", "/dev/stdin")
-    ran = host.run(argv, seconds=COPY_SECONDS, stdin=json.dumps(settings).encode())
+    ran = host.run(
+        argv,
+        seconds=COPY_SECONDS,
+        stdin=json.dumps(settings).encode(),
+        on_line=heard("receiving the dump", tell),
+    )
     if not ran.ok:
         raise ActFailed(f"no dump was taken: {ran.complaint}")
-    taken = json.loads(ran.out)
+    taken = json.loads(ran.out.splitlines()[-1])
     tell(f"loading {taken['size_bytes']} bytes in a scratch server")
-    prove(host, taken["folder"], wanted.patterns, wanted.server, wanted.cli)
+    programs = Programs(wanted.server, wanted.cli, gentle=wanted.bytes_per_s > 0)
+    prove(host, taken["folder"], wanted.patterns, programs, tell)
 
 
-def prove(host: Host, folder: str, patterns: tuple[str, ...], server: str, cli: str) -> None:
+def prove(
+    host: Host, folder: str, patterns: tuple[str, ...], programs: Programs, tell: Tell
+) -> None:
     """With the modules of the source, from where they were there. Raises ActFailed."""
     try:
         modules = proving.read_manifest(host, folder).module_files
-        proving.prove(host, folder, Programs(server, cli, modules=modules), patterns)
+        proving.prove(host, folder, replace(programs, modules=modules), patterns, tell=tell)
     except NotAManifest as fault:
         raise ActFailed(str(fault)) from fault
     except HostFault as fault:
@@ -112,6 +124,7 @@ backup = Operation(
     act,
     judge,
     seconds=3600,
+    endable=True,
     in_plan=lambda wanted: (
         f"receive a dump from {wanted.address}:{wanted.port} as a replica would",
         f"write it to a new folder in {wanted.into}, with its manifest",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tasks.backup import proving, telling
 from tasks.backup.manifest import NotAManifest, State
+from tasks.backup.scratch import Programs
 from tasks.host import Host
 from tasks.operation import Act, Met, Operation, Refuse, Tell, Unmet
 from tasks.operations.redis_backup import prove as prove_folder
@@ -45,7 +46,8 @@ def decide(_wanted: Arguments, seen: Seen) -> Act | Refuse:
 
 def act(host: Host, wanted: Arguments, tell: Tell) -> None:
     tell(f"loading {wanted.backup} in a scratch server")
-    prove_folder(host, wanted.backup, wanted.patterns, wanted.server, wanted.cli)
+    programs = Programs(wanted.server, wanted.cli)
+    prove_folder(host, wanted.backup, wanted.patterns, programs, tell)
 
 
 def judge(wanted: Arguments, before: Seen, now: Seen) -> Met | Unmet:
@@ -69,6 +71,7 @@ prove = Operation(
     act,
     judge,
     seconds=3600,
+    endable=True,
     in_plan=lambda wanted: (
         f"sha256sum {wanted.backup}/dump.rdb, compared with its manifest",
         "redis-server on a socket of its own loads it; counts and samples are compared",

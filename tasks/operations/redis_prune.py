@@ -25,6 +25,7 @@ class Arguments:
     daily: int
     weekly: int
     monthly: int
+    dry_run: bool = False  #: only says what would go
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,12 @@ def look(host: Host, wanted: Arguments) -> Seen:
     return Seen(tuple(backups), may_go(known, keep, host.now()), tuple(unreadable), going)
 
 
-def decide(_wanted: Arguments, seen: Seen) -> Act | Leave:
-    if seen.may_go or seen.going:
+def decide(wanted: Arguments, seen: Seen) -> Act | Leave:
+    if wanted.dry_run and seen.may_go:
+        left = len(seen.backups) - len(seen.may_go)
+        would = f"{len(seen.may_go)} would go: {', '.join(seen.may_go)}"
+        return Leave(f"{would}; {left} backups would be kept{_strange(seen)}")
+    if not wanted.dry_run and (seen.may_go or seen.going):
         return Act()
     return Leave(f"all {len(seen.backups)} backups are to be kept{_strange(seen)}")
 

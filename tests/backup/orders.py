@@ -9,7 +9,7 @@ from typing import Any
 
 from tasks.catalog import operations
 from tasks.host import LocalHost
-from tasks.operation import Result, carry_out
+from tasks.operation import Result, Tell, carry_out
 from tests.backup.rig import Redis, info, redis
 from tests.backup.systemd import UNIT, fake_systemd, orders
 
@@ -21,7 +21,7 @@ def do(server: Redis, name: str = "redis.restore", **arguments: Any) -> Result:
     if server.server.password_file:
         given["password_file"] = server.server.password_file
     host = LocalHost()
-    return carry_out(host, operations()[name], given, ends=host.now() + 30, tell=print)
+    return carry_out(host, operations()[name], given, ends=host.now() + 30, tell=Tell(print))
 
 
 @contextmanager

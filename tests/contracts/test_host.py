@@ -103,6 +103,33 @@ def test_at_the_deadline_the_command_and_its_children_are_ended(ask: Ask, tmp_pa
     assert not (tmp_path / "late").exists()
 
 
+def test_what_a_command_says_is_heard_line_by_line(ask: Ask) -> None:
+    script = "printf 'one\\rtwo\\n\\nthree'"
+    host = ask(Exchange(f"sh -c {shlex.quote(script)}", Ran(0, "one\rtwo\n\nthree", "")))
+    heard: list[bytes] = []
+    ran = host.run(("sh", "-c", script), seconds=10, on_line=heard.append)
+    assert ran.out == "one\rtwo\n\nthree"
+    assert [each for each in heard if each] == [b"one", b"two", b"three"]
+
+
+def test_a_command_that_is_not_to_go_on_puts_away_what_it_began(tmp_path: Path) -> None:
+    script = f"trap 'echo put away; exit 1' TERM; touch {tmp_path}/begun; sleep 30 & wait"
+    begun = time.monotonic()
+    ran = LocalHost().run(
+        ("sh", "-c", script), seconds=20, goes_on=lambda: not (tmp_path / "begun").exists()
+    )
+    assert ran == Ran(None, "put away\n", "")
+    assert time.monotonic() - begun < 10
+
+
+def test_one_that_does_not_end_when_asked_is_killed(tmp_path: Path) -> None:
+    script = f"trap '' TERM; touch {tmp_path}/begun; while :; do sleep 0.1; done"
+    ran = LocalHost().run(
+        ("sh", "-c", script), seconds=60, goes_on=lambda: not (tmp_path / "begun").exists()
+    )
+    assert ran.exit_code is None
+
+
 def test_a_command_killed_before_its_deadline_is_no_deadline(ask: Ask) -> None:
     host = ask(Exchange("sh -c 'kill -9 $$'", Ran(137, "", "")))
     assert host.run(("sh", "-c", "kill -9 $$"), seconds=10).exit_code in (137, -9)

@@ -12,7 +12,7 @@ import pytest
 
 from tasks.host import LocalHost
 from tasks.hypervisors import Hypervisor, Power, connect
-from tasks.operation import carry_out
+from tasks.operation import Tell, carry_out
 from tasks.operations import vm_restart, vm_start
 from tests.contracts.hypervisors import (
     OTHER,
@@ -102,7 +102,7 @@ def test_a_machine_that_does_not_shut_down_is_left_running_until_its_power_is_cu
         vm_restart.restart,
         {**order(at), "shutdown_seconds": 2.0},
         ends=time.time() + 30,
-        tell=told.append,
+        tell=Tell(told.append),
     )
     assert (result.outcome, host.machine(VM).boots) == ("done", 2)
     assert "cutting the power" in told[0]

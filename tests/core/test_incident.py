@@ -17,6 +17,7 @@ from orchestrator.core.events import (
     Reported,
     Resumed,
     Tick,
+    Withdraw,
 )
 from orchestrator.core.fleet import Approval, Rung
 from orchestrator.core.incident import Decision, Incident, State
@@ -263,7 +264,9 @@ class TestPeople:
         here = course()
         decision = here.do(Cancelled("eve"))
         assert here.state() == State.ESCALATED
-        assert decision.effects == (CallHuman("cancelled by eve"),)
+        out = tuple(("m4", f"inc-run-1.0.{number}.1") for number in (0, 1))
+        withdraw = Withdraw(out, "cancelled by eve")
+        assert decision.effects == (withdraw, CallHuman("cancelled by eve"))
         decision = here.report(0)
         assert (decision.effects, here.step(0).outcome) == ((), Outcome.DONE)
         assert here.silence().effects == ()

@@ -15,7 +15,7 @@ from typing import Any
 from deploy.lab import lab as labs
 from deploy.lab.machines import NETWORK, MachineDefinition
 from tasks.catalog import operations
-from tasks.operation import Result, carry_out
+from tasks.operation import Result, Tell, carry_out
 from tasks.ssh import SshHost
 
 ADDRESS = f"{NETWORK}.22"
@@ -54,4 +54,6 @@ def unit(host: SshHost, name: str, *lines: str) -> str:
 
 
 def do(host: SshHost, operation: str, within: float = 30, **arguments: Any) -> Result:
-    return carry_out(host, operations()[operation], arguments, ends=host.now() + within, tell=print)
+    return carry_out(
+        host, operations()[operation], arguments, ends=host.now() + within, tell=Tell(print)
+    )

@@ -43,6 +43,7 @@ from tasks.fake import Exchange, FakeHost
 from tasks.host import HostFault, HttpReply, NobodyListens, Ran
 from tasks.operation import (
     Probe,
+    Tell,
     carry_out,
     read_arguments,
     reading_of,
@@ -175,7 +176,7 @@ def check_operation(host: FakeHost, name: str, wanted: dict[str, Any]) -> None:
             ends=wanted.get("seconds", operation.seconds),
             # What is journalled must survive the journal.
             begun=lambda seen: operation.seen(**json.loads(json.dumps(seen))),
-            tell=told.append,
+            tell=Tell(told.append),
         )
     assert (result.outcome, result.reason) == (wanted["outcome"], wanted["reason"])
     assert result.detail == wanted.get("detail", result.detail)

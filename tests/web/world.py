@@ -21,7 +21,7 @@ from orchestrator.catalog import TaskCatalog
 from orchestrator.config import Configuration
 from orchestrator.coordinator import Coordinator, Protected
 from orchestrator.core.compiling import compile_plan
-from orchestrator.core.events import Publish
+from orchestrator.core.events import Publish, Withdraw
 from orchestrator.core.failure import Failure, Severity
 from orchestrator.core.fleet import (
     Approval,
@@ -70,12 +70,16 @@ class KeepingPublisher:
 
     def __init__(self) -> None:
         self.published: list[tuple[str, Publish]] = []
+        self.withdrawn: list[tuple[str, Withdraw]] = []
         self.away = False
 
     def publish(self, incident: Incident, effect: Publish) -> None:
         if self.away:
             raise PublishFailed("the broker did not take the chain: connection refused")
         self.published.append((incident.run, effect))
+
+    def withdraw(self, incident: Incident, effect: Withdraw) -> None:
+        self.withdrawn.append((incident.run, effect))
 
     def carries(self) -> bool:
         return self.listening()

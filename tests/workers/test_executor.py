@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,9 +34,7 @@ class CountingHost(LocalHost):
     def __init__(self, *, dies_in_restart: bool = False) -> None:
         self.clock, self.restarts, self.dies_in_restart = NOW, 0, dies_in_restart
 
-    def run(
-        self, argv: Sequence[str], *, seconds: float, stdin: bytes = b"", user: str = ""
-    ) -> Ran:
+    def run(self, argv: Sequence[str], **_: Any) -> Ran:
         if argv[1] == "show":
             # Active since long ago, so that it counts as settled at once.
             lines = {
