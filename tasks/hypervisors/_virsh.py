@@ -100,9 +100,7 @@ class Virsh:
         return True
 
     def late(self, complaint: str) -> HypervisorFault:
-        return HypervisorFault(
-            f"{self.place}: after {self.seconds:.0f} s, {complaint}", retry=True
-        )
+        return HypervisorFault(f"{self.place}: after {self.seconds:.0f} s, {complaint}", retry=True)
 
     def fault(self, complaint: str, *, retry: bool = False) -> HypervisorFault:
         return HypervisorFault(f"{self.place}: {complaint}", retry=retry)

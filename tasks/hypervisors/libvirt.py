@@ -1,7 +1,7 @@
 """libvirt, through `virsh`; `at` is a connection URI, such as qemu:///system.
 
 What lives here: which commands do what the port promises, and what a domain's state means. What
-must not: running virsh (_virsh.py), exports (_libvirt_exports.py). It acts through its Host, so
+must not: running virsh (_virsh.py), finding a machine (_libvirt_domains.py), exports. It acts through its Host, so
 it works on the hypervisor itself, from an agent with qemu+ssh://, and over our own SSH.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from tasks.host import Host
@@ -22,11 +21,11 @@ from tasks.hypervisors import (
     Power,
     Snapshot,
 )
+from tasks.hypervisors._libvirt_domains import PATTERN, STARTS, Domain, find
 from tasks.hypervisors._libvirt_exports import Exports
 from tasks.hypervisors._virsh import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
-    NO_SUCH_NAME,
     SaidNo,
     Virsh,
     reached_here,
@@ -34,26 +33,8 @@ from tasks.hypervisors._virsh import (
 
 #: A URI has a driver, and perhaps a transport; a path or a host's name has neither.
 URI = re.compile(r"[a-z]+(\+[a-z0-9]+)?://\S*")
-PATTERN = re.compile(r"[*?\[\]]|^\s*$")
 LISTED = re.compile(r"^ (?P<name>.*?) +(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}) +\S+.*$")
-NAMES_SHOWN = 20
 BOOT = "/proc/sys/kernel/random/boot_id"
-
-#: A crashed domain is on, and its guest is not: kept for whoever wants to know why.
-POWERS = {
-    "running": Power.RUNNING,
-    "idle": Power.RUNNING,
-    "paused": Power.PAUSED,
-    "pmsuspended": Power.PAUSED,
-    "in shutdown": Power.STOPPING,
-    "shut off": Power.OFF,
-}
-#: What makes it run again, from where it was or from its disk.
-STARTS = {
-    "shut off": "start",
-    "paused": "resume",
-    "pmsuspended": "dompmwakeup",
-}
 
 
 def connect(at: str, host: Host) -> Hypervisor:
@@ -64,25 +45,6 @@ def connect(at: str, host: Host) -> Hypervisor:
             retry=False,
         )
     return Libvirt(at, host)
-
-
-@dataclass(frozen=True, slots=True)
-class Domain:
-    """A machine as libvirt tells of it. It is named by `uuid` from then on: virsh takes a
-    name of digits for the number of another one."""
-
-    name: str
-    uuid: str
-    number: str  #: counts the domains that were powered since libvirt's own start
-    state: str
-    saved: bool
-    persistent: bool
-
-    @property
-    def power(self) -> Power:
-        if self.saved and self.state == "shut off":
-            return Power.PAUSED  # its start goes on from where it was, and is no boot
-        return POWERS.get(self.state, Power.UNKNOWN)
 
 
 class Libvirt:
@@ -174,44 +136,6 @@ class Libvirt:
         if Ability.EXPORT not in self.abilities:
             raise virsh.fault("an export is written on the hypervisor's own machine; ask there")
         return virsh
-
-
-def find(virsh: Virsh, vm: str) -> Domain:
-    if PATTERN.search(vm):
-        raise virsh.fault(f"{vm!r} is a pattern and no name")
-    try:
-        found = domain(virsh.say("dominfo", f"--domain={vm}"))
-        if found.name == vm:
-            return found
-    except SaidNo as error:
-        if NO_SUCH_NAME not in error.complaint:
-            raise
-    # Either unknown, or a name that virsh took for the number of another domain.
-    uuids = dict(reversed(e.split(" ", 1)) for e in virsh.say(*LIST).splitlines() if " " in e)
-    if vm in uuids:
-        return domain(virsh.say("dominfo", f"--domain={uuids[vm]}"))
-    names = sorted(uuids)
-    more = [f"and {len(names) - NAMES_SHOWN} more"] if len(names) > NAMES_SHOWN else []
-    known = ", ".join(names[:NAMES_SHOWN] + more) or "none"
-    raise virsh.fault(f"there is no machine {vm!r} (known: {known})")
-
-
-LIST = ("list", "--all", "--uuid", "--name")
-
-
-def domain(told: str) -> Domain:
-    """From what dominfo says: a line for each thing, its name before the colon."""
-    lines = (line.partition(":") for line in told.splitlines())
-    said = {key.strip(): value.strip() for key, _, value in lines}
-    return Domain(
-        # As it stands there: a name may begin or end with a space.
-        name=next((e[5:].lstrip() for e in told.splitlines() if e.startswith("Name:")), ""),
-        uuid=said.get("UUID", ""),
-        number=said.get("Id", "-"),
-        state=said.get("State", ""),
-        saved=said.get("Managed save") == "yes",
-        persistent=said.get("Persistent") != "no",
-    )
 
 
 def start(virsh: Virsh, found: Domain) -> None:

@@ -60,7 +60,7 @@ class Rig(ABC):
         """Where this hypervisor may write exports; `folder` is empty."""
         return str(folder)
 
-    def wrote(self, snapshot: str) -> None:
+    def wrote(self, snapshot: str) -> None:  # noqa: B027 (most have written it themselves)
         """Does to VM's disk what a real hypervisor did when it took this snapshot."""
 
 
@@ -98,6 +98,10 @@ class HyperVRig(Rig):
 
     def pass_time(self) -> None:
         time.sleep(BOOT_SLACK + 0.1)
+
+    def share(self, folder: Path) -> str:
+        self.server.shares["\\\\nas\\vm"] = folder
+        return "//nas/vm"
 
 
 @dataclass
