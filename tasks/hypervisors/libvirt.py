@@ -1,8 +1,9 @@
 """libvirt, through `virsh`; `at` is a connection URI, such as qemu:///system.
 
-What lives here: which commands do what the port promises, and what a domain's state means. What
-must not: running virsh (_virsh.py), finding a machine (_libvirt_domains.py), exports. It acts through its Host, so
-it works on the hypervisor itself, from an agent with qemu+ssh://, and over our own SSH.
+What lives here: which commands do what the port promises. What must not: running virsh
+(_virsh.py), finding a machine (_libvirt_domains.py), and exports (_libvirt_exports.py). It acts
+through its Host, so it works on the hypervisor itself, from an agent with qemu+ssh://, and over
+our own SSH.
 """
 
 from __future__ import annotations
