@@ -165,3 +165,10 @@ def connect(driver: str, at: str, host: Host) -> Hypervisor:
     module = importlib.import_module(f"{__name__}.{driver}")
     hypervisor: Hypervisor = module.connect(at, host)
     return hypervisor
+
+
+def load(driver: str) -> None:
+    """Import all that a driver needs: in a failure of everything, each second of that is seen."""
+    if driver in drivers():
+        module = importlib.import_module(f"{__name__}.{driver}")
+        getattr(module, "load", lambda: None)()

@@ -39,7 +39,10 @@ class Exports:
         if any(each.name == name for each in self.whole()):
             raise self._fault(f"{self._folder}\\{name} exists already")
         part = f"{self._folder}\\{name}{PARTIAL}"
-        self._delete(part)
+        # What exports left that were killed, whatever their names.
+        for each in {path[len(self._folder) + 1 :].partition("\\")[0] for path in self._all()}:
+            if each.endswith(PARTIAL):
+                self._delete(f"{self._folder}\\{each}")
         self._do("Export-VMSnapshot", VMName=vm, Name=name, Path=part)
         files = self._files(part)
         disks = [each for each in files if DISK.search(each)]
@@ -54,7 +57,7 @@ class Exports:
     def whole(self) -> tuple[Export, ...]:
         """In the order of their names."""
         found: dict[str, list[int]] = {}
-        for path, size in self._files(self._folder).items():
+        for path, size in self._all().items():
             name, inside, _ = path[len(self._folder) + 1 :].partition("\\")
             if inside and not name.endswith(PARTIAL):
                 found.setdefault(name, []).append(size)
@@ -68,6 +71,9 @@ class Exports:
         part = f"{name}{PARTIAL}"
         self._do("Rename-Item", LiteralPath=f"{self._folder}\\{name}", NewName=part)
         self._delete(f"{self._folder}\\{part}")
+
+    def _all(self) -> dict[str, int]:
+        return self._files(self._folder)
 
     def _files(self, folder: str) -> dict[str, int]:
         """Every file below it, with its size; none of a folder that is not there."""

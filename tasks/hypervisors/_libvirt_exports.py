@@ -31,8 +31,11 @@ class Exports:
         if any(each.name == name for each in self.whole()):
             raise self._virsh.fault(f"{self._folder}/{name} exists already")
         part = f"{self._folder}/{name}{PARTIAL}"
-        self._do("rm", "-rf", "--", part)
-        self._do("mkdir", "-p", "--", part)
+        self._do("mkdir", "-p", "--", self._folder)
+        # What exports left that were killed, whatever their names.
+        parts = ("-maxdepth", "1", "-type", "d", "-name", f"*{PARTIAL}")
+        self._do("find", self._folder, *parts, "-exec", "rm", "-rf", "--", "{}", "+")
+        self._do("mkdir", "--", part)
         words = ("--domain", uuid, f"--snapshotname={name}", "--security-info")
         told = self._virsh.say("snapshot-dumpxml", *words)
         self._virsh.host.write(f"{part}/{DEFINITION}", told.encode(), mode=0o600)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from tasks.host import Host
@@ -27,6 +28,14 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 def connect(at: str, host: Host) -> Hypervisor:
     settings = read_settings(at, host)
     return HyperV(settings, Remote(settings, host))
+
+
+def load() -> None:
+    """pypsrp takes a second, and every process of the agent would have to spend it."""
+    with suppress(ImportError):
+        import pypsrp.negotiate
+        import pypsrp.powershell
+        import pypsrp.wsman  # noqa: F401 (to have it imported)
 
 
 def act(name: str, **given: Any) -> Cmdlet:
@@ -134,12 +143,15 @@ class HyperV:
     def _exports(self, session: Session, vm: str, to: str) -> Exports:
         return Exports(session, self._place, vm, to)
 
-    def _look(self, session: Session, vm: str) -> Look:
+    def _look(self, session: Session, vm: str, *after: Cmdlet) -> Look:
+        """Once these are done, in the same pipeline: each takes the host a round of its own."""
         self._plain(vm)
         try:
             # The host's own clock, asked in the same breath: ours may differ by hours.
             *machines, now = session.run(
-                (get("Get-VM", Name=vm), only("Name", "State", "Uptime")), (get("Get-Date"),)
+                *((each,) for each in after),
+                (get("Get-VM", Name=vm), only("Name", "State", "Uptime")),
+                (get("Get-Date"),),
             )
         except SaidNo as error:
             if error.identity != UNKNOWN_NAME:
@@ -165,12 +177,14 @@ class HyperV:
             return
         if power is not Power.STARTING:
             try:
-                session.run((act("Start-VM", Name=vm),))
+                power = self._look(session, vm, act("Start-VM", Name=vm)).power
             except SaidNo:
                 # Somebody else's start, a moment before ours, is as good.
-                if self._look(session, vm).power not in (Power.STARTING, Power.RUNNING):
+                power = self._look(session, vm).power
+                if power not in (Power.STARTING, Power.RUNNING):
                     raise
-        self._await_running(session, vm)
+        if power is not Power.RUNNING:
+            self._await_running(session, vm)
 
     def _await_running(self, session: Session, vm: str) -> None:
         def missing() -> str:

@@ -226,8 +226,10 @@ def test_an_export_of_a_disk_that_cannot_be_read_is_not_listed_and_is_replaced(
     to = str(tmp_path)
     fault_of(lambda: asked.export(VM, "weekly", to), "qemu-img convert", retry=False)
     assert asked.list_exports(VM, to) == ()
+    (tmp_path / VM / "weekly.partial").rename(tmp_path / VM / "older.partial")
     in_image("snapshot", "-c", "weekly", str(daemon.log.with_name("npu.qcow2")))
     assert asked.export(VM, "weekly", to).files == 2
+    assert [each.name for each in (tmp_path / VM).iterdir()] == ["weekly"]
     fault_of(lambda: asked.list_exports(VM, "vm"), "no absolute path", retry=False)
     asked.remove_snapshot(VM, "weekly")
 
