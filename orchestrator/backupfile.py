@@ -51,7 +51,7 @@ def reference_faults(
                 message = f"{value!r} is not a {section.removesuffix('s')} here (known: {names})"
                 yield document.fault(("backups", name, key), message)
         first = seen.setdefault((each.vault, each.folder), name)
-        if first != name:
+        if each.folder and first != name:
             message = f"{each.folder} on {each.vault} is the folder of {first!r} too"
             place = ("backups", name, "folder")
             yield document.fault(place, f"{message}; give each its own")

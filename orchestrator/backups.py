@@ -19,7 +19,7 @@ from orchestrator.core.incident import WORKING, Incident
 from orchestrator.core.plan import Plan
 from orchestrator.core.policy import machines_of
 from orchestrator.core.redisbackups import RedisJob
-from orchestrator.core.restorepoints import PointState, RestorePoint
+from orchestrator.core.restorepoints import RestorePoint
 from orchestrator.core.slots import FIRST, due_slot
 from orchestrator.restorepoints import UnknownPoint
 
@@ -80,6 +80,8 @@ class Backups:
     def verify(self, point: str, *, reason: str, run: str = "", key: str = "") -> Incident:
         found = self.point(point)
         plan = self.job_of(found).verify_plan(found, self._fleet, TaskCatalog())
+        if plan is None:
+            raise BackupRefused(f"{point} is of kind {found.kind!r}, which only a restore proves")
         return self._begin(plan, reason, run, key)
 
     def examine(self, job: str, *, reason: str, run: str = "", key: str = "") -> Incident:
@@ -99,12 +101,8 @@ class Backups:
 
     def restore(self, point: str, *, reason: str, run: str = "", key: str = "") -> Incident:
         found = self.point(point)
-        if found.state is not PointState.VERIFIED:
-            why = f": {found.reason}" if found.reason else ""
-            raise BackupRefused(
-                f"{point} is {found.state}{why}; only a verified one is restored, "
-                f"`autobot-dr backup verify {point}` proves it"
-            )
+        if refusal := self.job_of(found).refusal(found):
+            raise BackupRefused(refusal)
         return self._begin(self.restore_plan(found), reason, run, key)
 
     def continuous(self, job: str, at: float) -> RedisJob:

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 
 from orchestrator.backups import Backups
 from orchestrator.core.backups import Job
+from orchestrator.core.restorepoints import PointState, RestorePoint
 from orchestrator.wording import duration
 
 #: Told to the first contact; and what people are called for.
 LATE, TOO_LATE = "backups", "rpo"
+LISTED = 1000
 
 
 class RpoAlarm:
@@ -37,15 +39,27 @@ class RpoAlarm:
     def _older(self, limit: Callable[[Job], float], what: str) -> Iterator[str]:
         now = self._coordinator.now()
         for job in self._backups.jobs.values():
-            newest = self._coordinator.store.restore_points.newest_verified(
-                job.service, job=job.name
-            )
-            # Where there never was one, it is missing since somebody wanted it.
-            since = newest.covers_until if newest else self._backups.known_since(job, now)
-            if now - since > limit(job):
-                known = f"{newest.id} is {duration(now - since)} old" if newest else "there is none"
-                yield (
-                    f"{job.name}: no verified backup of {job.subject} for {duration(now - since)}, "
-                    f"{what} is {duration(limit(job))} ({known}); "
-                    f"`autobot-dr backup run {job.name}` says why"
-                )
+            for subject, newest in self._newest(job).items():
+                # Where there never was one, it is missing since somebody wanted it.
+                since = newest.covers_until if newest else self._backups.known_since(job, now)
+                if now - since > limit(job):
+                    age = duration(now - since)
+                    known = f"{newest.id} is {age} old" if newest else "there is none"
+                    kind = "verified backup" if job.proves else "snapshot or export"
+                    yield (
+                        f"{job.name}: no {kind} of {subject} for {age}, "
+                        f"{what} is {duration(limit(job))} ({known}); "
+                        f"`autobot-dr backup run {job.name}` says why"
+                    )
+
+    def _newest(self, job: Job) -> dict[str, RestorePoint | None]:
+        """The newest backup that counts, by what it is of."""
+        points = self._coordinator.store.restore_points
+        if job.proves:
+            return {job.subject: points.newest_verified(job.service, job=job.name)}
+        listed = points.newest(limit=LISTED, job=job.name)
+        good = [each for each in listed if each.state is not PointState.FAILED]
+        return {
+            name: next((each for each in good if each.machine == name), None)
+            for name in job.subjects
+        }

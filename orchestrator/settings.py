@@ -72,6 +72,12 @@ def address_and_port(listen: str) -> tuple[str, int]:
     return address.strip("[]"), int(port)
 
 
+def local_url(address: str, port: int) -> str:
+    """How this machine itself reaches a server that listens there."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
+    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
+
+
 def read_settings() -> Settings | tuple[Fault, ...]:
     """The settings, or a fault for each variable that is wrong."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")

@@ -25,10 +25,11 @@ import click
 from orchestrator import embedded_broker
 from orchestrator.commands.ending import Exit, Stop, faulty, tell
 from orchestrator.config import Configuration, load
+from orchestrator.core.fleet import Fleet
 from orchestrator.core.plan import Fault
 from orchestrator.embedded_broker import EmbeddedBroker
 from orchestrator.notify.opening import calling_faults
-from orchestrator.settings import Settings, address_and_port
+from orchestrator.settings import Settings, address_and_port, local_url
 from orchestrator.setup import SHIPPED, load_keys
 from orchestrator.supervisor import (
     Child,
@@ -134,7 +135,7 @@ class Site:
     def shape(self) -> dict[str, str]:
         return {
             "home": str(self.settings.home.resolve()),
-            "api": _local_url(self.settings.listen_address, self.settings.listen_port),
+            "api": local_url(self.settings.listen_address, self.settings.listen_port),
             "flower": self.flower_url,
             "broker": _without_password(self),
             "agent": self.control,
@@ -179,11 +180,11 @@ def _start(
     supervisor.start(
         _coordinator(settings, common, state),
         _beat(common, state),
-        _agent(settings, configuration.fleet.control, common, state, notified),
+        _agent(settings, configuration.fleet, common, state, notified),
         _flower(flower, common, state),
         *capture_children(configuration, state),
     )
-    return Site(settings, state, configuration.fleet.control, _local_url(*flower), broker)
+    return Site(settings, state, configuration.fleet.control, local_url(*flower), broker)
 
 
 def _prepare_broker(settings: Settings, state: Path) -> EmbeddedBroker:
@@ -211,11 +212,6 @@ def _demand_free(variable: str, address: str, port: int) -> None:
             ) from error
 
 
-def _local_url(address: str, port: int) -> str:
-    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
-    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
-
-
 def _answers(url: str) -> str:
     try:
         reply = LocalHost().http("GET", url, seconds=3)
@@ -236,7 +232,7 @@ def _broker(broker: EmbeddedBroker, state: Path) -> Child:
 
 
 def _coordinator(settings: Settings, common: Mapping[str, str], state: Path) -> Child:
-    url = _local_url(settings.listen_address, settings.listen_port)
+    url = local_url(settings.listen_address, settings.listen_port)
     return Child(
         "coordinator",
         (sys.executable, "-m", "workers.coordinator"),
@@ -253,17 +249,19 @@ def _beat(common: Mapping[str, str], state: Path) -> Child:
 
 def _agent(
     settings: Settings,
-    control: str,
+    fleet: Fleet,
     common: Mapping[str, str],
     state: Path,
     notified: Notified,
 ) -> Child:
-    keys = settings.keys.resolve()
+    keys, control = settings.keys.resolve(), fleet.control
+    drivers = {str(each.settings.get("hypervisor", "")) for each in fleet.machines.values()}
     environment = {
         **common,
         "AUTOBOT_DR_MACHINE": control,
         # It starts the VMs of a whole wave side by side.
         "AUTOBOT_DR_CONCURRENCY": str(CONTROL_CONCURRENCY),
+        "AUTOBOT_DR_HYPERVISORS": ",".join(sorted(drivers - {""})),
         "AUTOBOT_DR_STATE": str(state / "agent"),
         "AUTOBOT_DR_AGENT_KEY": str(keys / f"{control}.key"),
         "AUTOBOT_DR_COORDINATOR_PUB": str(keys / "coordinator.pub"),
@@ -295,5 +293,5 @@ def _flower(listen: tuple[str, int], common: Mapping[str, str], state: Path) -> 
         (sys.executable, "-m", "celery", "-A", "workers.app", "flower", f"--conf={configuration}"),
         environment,
         state / "logs" / "flower.log",
-        lambda: _answers(f"{_local_url(*listen)}/healthcheck"),
+        lambda: _answers(f"{local_url(*listen)}/healthcheck"),
     )

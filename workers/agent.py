@@ -5,7 +5,8 @@ or how an order is carried out (guard.py, executor.py), and any import of the co
 
 Settings come from the environment, because pydantic would cost each machine 10 MB:
 AUTOBOT_DR_MACHINE, AUTOBOT_DR_BROKER_URL, AUTOBOT_DR_STATE (journal, locks),
-AUTOBOT_DR_AGENT_KEY and AUTOBOT_DR_COORDINATOR_PUB (files), AUTOBOT_DR_CONCURRENCY (1).
+AUTOBOT_DR_AGENT_KEY and AUTOBOT_DR_COORDINATOR_PUB (files), AUTOBOT_DR_CONCURRENCY (1), and
+AUTOBOT_DR_HYPERVISORS (the drivers that this one will need, with commas; loaded beforehand).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from celery import Celery
 from celery.platforms import SecurityWarning
 from celery.signals import worker_process_init, worker_ready
 
-from tasks import catalog
+from tasks import catalog, hypervisors
 from tasks.contract import Json, Outcome, WorkReport, private_key, public_key
 from tasks.host import LocalHost
 from tasks.watching import Beat
@@ -217,6 +218,8 @@ def _serve(app: Celery, identity: Identity) -> int:
         sentry.start()
         _notify_systemd("READY=1")
 
+    for driver in filter(None, os.environ.get("AUTOBOT_DR_HYPERVISORS", "").split(",")):
+        hypervisors.load(driver)
     # What is imported by now is never collected: it stays shared with the pool's processes.
     gc.collect()
     gc.freeze()

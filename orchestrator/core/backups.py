@@ -17,7 +17,7 @@ from typing import ClassVar
 
 from orchestrator.core.fleet import Approval, Fleet
 from orchestrator.core.plan import Branch, Catalog, Fault, Plan, PlannedRung, Step
-from orchestrator.core.restorepoints import RestorePoint
+from orchestrator.core.restorepoints import PointState, RestorePoint
 from tasks.contract import Json
 
 EVERY_DAY = frozenset(range(7))
@@ -42,6 +42,8 @@ class Job(ABC):
     """
 
     kind: ClassVar[str]
+    #: Whether its backups are opened and compared, so that they count as restore points.
+    proves: ClassVar[bool] = True
 
     name: str
     vault: str  #: the machine whose agent keeps the backups
@@ -62,8 +64,8 @@ class Job(ABC):
         """Take a backup; a step of it proves it before it counts as done."""
 
     @abstractmethod
-    def verify_plan(self, point: RestorePoint, fleet: Fleet, catalog: Catalog) -> Plan:
-        """Prove a backup of this job once more."""
+    def verify_plan(self, point: RestorePoint, fleet: Fleet, catalog: Catalog) -> Plan | None:
+        """Prove a backup of this job once more; None where that cannot be done."""
 
     @abstractmethod
     def restore_plan(self, point: RestorePoint, fleet: Fleet, catalog: Catalog) -> Plan: ...
@@ -85,9 +87,24 @@ class Job(ABC):
         """For the arguments of what moves its bytes."""
         return {"bytes_per_s": self.bytes_per_s} if self.bytes_per_s else {}
 
+    def refusal(self, point: RestorePoint) -> str:
+        """Why it is not restored; empty if it may be."""
+        if point.state is PointState.VERIFIED:
+            return ""
+        why = f": {point.reason}" if point.reason else ""
+        return (
+            f"{point.id} is {point.state}{why}; only a verified one is restored, "
+            f"`autobot-dr backup verify {point.id}` proves it"
+        )
+
     @property
     def subject(self) -> str:
         return self.service or self.machine
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """The machines of which each needs a backup of its own."""
+        return (self.machine,)
 
 
 def scenario_of(job: Job) -> str:

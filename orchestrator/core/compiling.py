@@ -13,7 +13,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from orchestrator.core.fleet import Each, Fleet, Machine, Rung, Scenario, Service, StepTemplate
-from orchestrator.core.graph import Graph, machine_graph, put_last, service_graph, waves
+from orchestrator.core.graph import (
+    Graph,
+    machine_graph,
+    most_awaited_first,
+    put_last,
+    service_graph,
+    waves,
+)
 from orchestrator.core.ownmachine import ends_its_agent, misplaced
 from orchestrator.core.plan import Branch, Catalog, Fault, OperationSpec, Plan, PlannedRung, Step
 from tasks.contract import Json
@@ -102,7 +109,7 @@ class _Compiler:
         found: list[Branch] = []
         at: dict[str, int] = {}
         for wave, machines in enumerate(order):
-            for machine in machines:
+            for machine in most_awaited_first(machines, after):
                 branch = self.machine_branch(rung, machine, counter, place)
                 needs = tuple(sorted(at[each] for each in graph[machine]))
                 awaits = tuple(sorted(at[each] for each in after[machine] - graph[machine]))

@@ -26,6 +26,19 @@ def waves(graph: Graph) -> tuple[tuple[str, ...], ...]:
     return tuple(found)
 
 
+def most_awaited_first(names: Iterable[str], graph: Graph) -> tuple[str, ...]:
+    """The same names: first what the longest chain waits for, then in their own order.
+
+    What starts side by side still starts one after the other, and shares what it starts on.
+    """
+    waiting = {name: [other for other, before in graph.items() if name in before] for name in graph}
+
+    def chain(name: str) -> int:
+        return 1 + max(map(chain, waiting[name]), default=0)
+
+    return tuple(sorted(names, key=chain, reverse=True))
+
+
 def put_last(graph: Graph, name: str) -> Graph:
     """The same, with one that also comes after all that do not wait for it."""
     waiting = {name}

@@ -92,7 +92,7 @@ def _read(
     verified_at = said["verified_at"]
     return RestorePoint(
         id=str(said["id"]),
-        job=incident.plan.branch(step.rung, step.branch).name,
+        job=str(said.get("job") or incident.plan.branch(step.rung, step.branch).name),
         service=step.service,
         machine=fleet.services[step.service].machine if step.service else step.machine,
         # Only who keeps it has read it, so nobody else tells of it.

@@ -42,7 +42,7 @@ class Ability(StrEnum):
     """What not every hypervisor can do. The rest of the port, each of them can."""
 
     SNAPSHOTS = "snapshots"  #: snapshot, list_snapshots, restore_snapshot, remove_snapshot
-    EXPORT = "export"  #: export
+    EXPORT = "export"  #: export, list_exports, remove_export
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,16 @@ class Snapshot:
 
     name: str
     taken_at: float
+    current: bool = False  #: what the machine's disks go on from
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A snapshot that was written elsewhere: whole, and its disks found sound."""
+
+    name: str  #: the snapshot's
+    size_bytes: int
+    files: int
 
 
 class Hypervisor(Protocol):
@@ -84,8 +94,11 @@ class Hypervisor(Protocol):
       `same_boot`. Of a machine that is off it names the last one, or is empty where the
       hypervisor does not keep that;
     - snapshots are listed oldest first; a second one of the same name is refused; after
-      `restore_snapshot` the machine may be off; a name that is not there is a fault without
-      retry; `export` writes a snapshot to a folder or share that the hypervisor reaches;
+      `restore_snapshot` the machine may be off, and that snapshot is the current one; a name
+      that is not there is a fault without retry;
+    - `export` writes a snapshot below `to`, a folder or share that the hypervisor reaches,
+      into a folder of its own; there it is listed once it is whole and the hypervisor's own
+      tools found its disks sound, and never before; a second one of the same name is refused;
     - what is not among `abilities` is a HypervisorFault without retry, and changes nothing;
     - a name that the hypervisor does not know, or not as one machine, is a HypervisorFault
       without retry.
@@ -112,7 +125,11 @@ class Hypervisor(Protocol):
 
     def remove_snapshot(self, vm: str, name: str, *, seconds: float = 600) -> None: ...
 
-    def export(self, vm: str, name: str, to: str, *, seconds: float = 3600) -> None: ...
+    def export(self, vm: str, name: str, to: str, *, seconds: float = 3600) -> Export: ...
+
+    def list_exports(self, vm: str, to: str, *, seconds: float = 60) -> tuple[Export, ...]: ...
+
+    def remove_export(self, vm: str, name: str, to: str, *, seconds: float = 600) -> None: ...
 
 
 #: What a boot that was computed from an uptime can differ by from one look to the next.
@@ -148,3 +165,10 @@ def connect(driver: str, at: str, host: Host) -> Hypervisor:
     module = importlib.import_module(f"{__name__}.{driver}")
     hypervisor: Hypervisor = module.connect(at, host)
     return hypervisor
+
+
+def load(driver: str) -> None:
+    """Import all that a driver needs: in a failure of everything, each second of that is seen."""
+    if driver in drivers():
+        module = importlib.import_module(f"{__name__}.{driver}")
+        getattr(module, "load", lambda: None)()

@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from tasks.host import Host
-from tasks.hypervisors import Ability, HypervisorFault, Look, Power, Snapshot
+from tasks.hypervisors import Ability, Export, HypervisorFault, Look, Power, Snapshot
 
 #: What the power program's exit codes mean for a retry: it ran out of time.
 TOO_SLOW = 3
@@ -66,7 +66,13 @@ class LabHome:
     def remove_snapshot(self, vm: str, name: str, *, seconds: float = 600) -> None:  # noqa: ARG002
         raise self._unable(Ability.SNAPSHOTS)
 
-    def export(self, vm: str, name: str, to: str, *, seconds: float = 3600) -> None:  # noqa: ARG002
+    def export(self, vm: str, name: str, to: str, *, seconds: float = 3600) -> Export:  # noqa: ARG002
+        raise self._unable(Ability.EXPORT)
+
+    def list_exports(self, vm: str, to: str, *, seconds: float = 60) -> tuple[Export, ...]:  # noqa: ARG002
+        raise self._unable(Ability.EXPORT)
+
+    def remove_export(self, vm: str, name: str, to: str, *, seconds: float = 600) -> None:  # noqa: ARG002
         raise self._unable(Ability.EXPORT)
 
     def _unable(self, ability: Ability) -> HypervisorFault:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from tasks.host import Host
-from tasks.hypervisors import Ability, Hypervisor, HypervisorFault, Look, Power, Snapshot
+from tasks.hypervisors import Ability, Export, Hypervisor, HypervisorFault, Look, Power, Snapshot
 from tasks.hypervisors._hyperv_answers import moment, power_of, powered_at, property_of
+from tasks.hypervisors._hyperv_exports import Exports, get
 from tasks.hypervisors._hyperv_faults import Late, SaidNo
 from tasks.hypervisors._hyperv_remote import Cmdlet, Remote, Session
 from tasks.hypervisors._hyperv_settings import Settings, read_settings
@@ -28,13 +30,17 @@ def connect(at: str, host: Host) -> Hypervisor:
     return HyperV(settings, Remote(settings, host))
 
 
+def load() -> None:
+    """pypsrp takes a second, and every process of the agent would have to spend it."""
+    with suppress(ImportError):
+        import pypsrp.negotiate
+        import pypsrp.powershell
+        import pypsrp.wsman  # noqa: F401 (to have it imported)
+
+
 def act(name: str, **given: Any) -> Cmdlet:
     """A cmdlet that changes something, and asks nobody."""
     return Cmdlet(name, {**given, "Confirm": False, "ErrorAction": "Stop"})
-
-
-def get(name: str, **given: Any) -> Cmdlet:
-    return Cmdlet(name, {**given, "ErrorAction": "Stop"})
 
 
 def only(*properties: str) -> Cmdlet:
@@ -110,21 +116,42 @@ class HyperV:
 
         self._remote.within(seconds, work)
 
-    def export(self, vm: str, name: str, to: str, *, seconds: float = 3600) -> None:
-        def work(session: Session) -> None:
+    def export(self, vm: str, name: str, to: str, *, seconds: float = 3600) -> Export:
+        def work(session: Session) -> Export:
             self._the_one(session, vm, name)
-            session.run((act("Export-VMSnapshot", VMName=vm, Name=name, Path=to),))
+            return self._exports(session, vm, to).write(vm, name)
+
+        return self._remote.within(seconds, work)
+
+    def list_exports(self, vm: str, to: str, *, seconds: float = 60) -> tuple[Export, ...]:
+        def work(session: Session) -> tuple[Export, ...]:
+            self._look(session, vm)
+            return self._exports(session, vm, to).whole()
+
+        return self._remote.within(seconds, work)
+
+    def remove_export(self, vm: str, name: str, to: str, *, seconds: float = 600) -> None:
+        def work(session: Session) -> None:
+            self._look(session, vm)
+            self._plain(name)
+            self._exports(session, vm, to).remove(name)
 
         self._remote.within(seconds, work)
 
     # What the calls are made of; all within the session of one call.
 
-    def _look(self, session: Session, vm: str) -> Look:
+    def _exports(self, session: Session, vm: str, to: str) -> Exports:
+        return Exports(session, self._place, vm, to)
+
+    def _look(self, session: Session, vm: str, *after: Cmdlet) -> Look:
+        """Once these are done, in the same pipeline: each takes the host a round of its own."""
         self._plain(vm)
         try:
             # The host's own clock, asked in the same breath: ours may differ by hours.
             *machines, now = session.run(
-                (get("Get-VM", Name=vm), only("Name", "State", "Uptime")), (get("Get-Date"),)
+                *((each,) for each in after),
+                (get("Get-VM", Name=vm), only("Name", "State", "Uptime")),
+                (get("Get-Date"),),
             )
         except SaidNo as error:
             if error.identity != UNKNOWN_NAME:
@@ -150,12 +177,14 @@ class HyperV:
             return
         if power is not Power.STARTING:
             try:
-                session.run((act("Start-VM", Name=vm),))
+                power = self._look(session, vm, act("Start-VM", Name=vm)).power
             except SaidNo:
                 # Somebody else's start, a moment before ours, is as good.
-                if self._look(session, vm).power not in (Power.STARTING, Power.RUNNING):
+                power = self._look(session, vm).power
+                if power not in (Power.STARTING, Power.RUNNING):
                     raise
-        self._await_running(session, vm)
+        if power is not Power.RUNNING:
+            self._await_running(session, vm)
 
     def _await_running(self, session: Session, vm: str) -> None:
         def missing() -> str:
@@ -208,10 +237,18 @@ class HyperV:
 
     def _snapshots(self, session: Session, vm: str) -> tuple[Snapshot, ...]:
         self._look(session, vm)
-        listed = session.run((get("Get-VMSnapshot", VMName=vm), only("Name", "CreationTime")))
+        *listed, machine = session.run(
+            (get("Get-VMSnapshot", VMName=vm), only("Name", "CreationTime", "Id")),
+            (get("Get-VM", Name=vm), only("ParentSnapshotId")),
+        )
+        parent = property_of(machine, "ParentSnapshotId")
         found = [
-            Snapshot(property_of(e, "Name"), moment(property_of(e, "CreationTime")).timestamp())
-            for e in listed
+            Snapshot(
+                property_of(each, "Name"),
+                moment(property_of(each, "CreationTime")).timestamp(),
+                current=parent is not None and property_of(each, "Id") == parent,
+            )
+            for each in listed
         ]
         return tuple(sorted(found, key=lambda each: each.taken_at))
 

@@ -21,9 +21,10 @@ from tests.hyperv.on_lab import hyperv_over
 @contextmanager
 def running(lab: Lab, home: Path, logs: Path) -> Iterator[Product]:
     with (
-        hyperv_over(lab, home.parent / "hyperv") as (_, fleet),
+        hyperv_over(lab, home.parent / "hyperv") as (host, fleet),
         product.running(lab, home, logs, fleet) as made,
     ):
+        made.hvhost = host
         yield made
 
 

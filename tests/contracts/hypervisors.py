@@ -1,8 +1,8 @@
 """The hypervisors that the contract of the port runs on, each with two machines.
 
 What lives here: making them, and asking them past the port. What must not: the contract
-(test_hypervisor.py). A lab's machines are real; those of the Hyper-V host are on paper, and
-what is real there is the protocol.
+(test_hypervisor.py). A lab's machines are real; those of the Hyper-V host and of libvirt's
+test driver are on paper, and what is real there is the protocol.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ import pytest
 from deploy.lab import lab as labs
 from deploy.lab.machines import NETWORK, MachineDefinition
 from tasks.host import LocalHost
-from tasks.hypervisors import BOOT_SLACK, Hypervisor, HypervisorFault, connect
+from tasks.hypervisors import BOOT_SLACK, Hypervisor, HypervisorFault, Power, connect
 from tasks.hypervisors._hyperv_remote import SHELF
 from tasks.operation import carry_out
 from tasks.operations import vm_start
+from tests.contracts.libvirtd import Libvirtd, in_image, running_libvirtd
 from tests.hyperv.certificates import Authority
 from tests.hyperv.machines import State
 from tests.hyperv.server import PASSWORD, USER, HyperV, running_hyperv
@@ -54,6 +55,13 @@ class Rig(ABC):
     @abstractmethod
     def pass_time(self) -> None:
         """As long as two boots must be apart to be told apart."""
+
+    def share(self, folder: Path) -> str:
+        """Where this hypervisor may write exports; `folder` is empty."""
+        return str(folder)
+
+    def wrote(self, snapshot: str) -> None:  # noqa: B027 (most have written it themselves)
+        """Does to VM's disk what a real hypervisor did when it took this snapshot."""
 
 
 @dataclass
@@ -91,9 +99,35 @@ class HyperVRig(Rig):
     def pass_time(self) -> None:
         time.sleep(BOOT_SLACK + 0.1)
 
+    def share(self, folder: Path) -> str:
+        self.server.shares["\\\\nas\\vm"] = folder
+        return "//nas/vm"
+
+
+@dataclass
+class LibvirtRig(Rig):
+    hypervisor: Hypervisor
+    server: Libvirtd
+    disk: Path
+
+    def boots(self, vm: str) -> int:
+        return self.server.events().count(f"event 'lifecycle' for domain '{vm}': Started Booted")
+
+    def wait_booted(self) -> None:
+        assert self.hypervisor.state(VM) is Power.RUNNING
+
+    def works(self) -> bool:
+        return self.hypervisor.state(VM) is Power.RUNNING
+
+    def pass_time(self) -> None:
+        """libvirt counts its boots."""
+
+    def wrote(self, snapshot: str) -> None:
+        in_image("snapshot", "-c", snapshot, str(self.disk))
+
 
 def drivers() -> list[str]:
-    return [*labs.drivers(), "hyperv"]
+    return [*labs.drivers(), "hyperv", "libvirt"]
 
 
 @contextmanager
@@ -105,6 +139,14 @@ def rig_of(driver: str, folder: Path) -> Iterator[Rig]:
             yield HyperVRig(connect("hyperv", at, LocalHost()), server)
             SHELF.clear()
             assert not server.wsman.shells, "a shell was left open"
+        return
+    if driver == "libvirt":
+        with running_libvirtd(folder) as daemon:
+            disk = folder / "npu.qcow2"
+            in_image("create", "-q", "-f", "qcow2", str(disk), "8M")
+            daemon.define(VM, disk)
+            daemon.define(OTHER)
+            yield LibvirtRig(connect("libvirt", daemon.at, LocalHost()), daemon, disk)
         return
     if reason := labs.why_not(driver):
         pytest.skip(f"the {driver} driver: {reason}")

@@ -189,14 +189,42 @@ def test_two_checkpoints_of_one_name(host: HyperV, asked: Hypervisor) -> None:
     assert not host.asked("Restore-VMSnapshot")
 
 
-def test_nothing_asks_a_person(host: HyperV, asked: Hypervisor) -> None:
+def test_an_export_that_breaks_off_is_not_listed_and_is_replaced_by_the_next(
+    host: HyperV, asked: Hypervisor, tmp_path: Path
+) -> None:
+    host.shares["\\\\nas\\vm"] = tmp_path
+    asked.snapshot(VM, "weekly")
+    host.behaviour.export_ends = "There is not enough space on the disk."
+    fault_of(lambda: asked.export(VM, "weekly", "//nas/vm"), "not enough space", retry=False)
+    assert asked.list_exports(VM, "//nas/vm") == ()
+    host.behaviour.export_ends = ""
+    host.behaviour.unsound.add("disk.vhdx")
+    fault_of(lambda: asked.export(VM, "weekly", "//nas/vm"), "vhdx is no sound disk", retry=False)
+    assert asked.list_exports(VM, "//nas/vm") == ()
+    host.behaviour.unsound.clear()
+    asked.snapshot(VM, "next")
+    assert asked.export(VM, "next", "//nas/vm").files == 2
+    assert [each.name for each in asked.list_exports(VM, "//nas/vm")] == ["next"]
+    assert [each.name for each in (tmp_path / VM).iterdir()] == ["next"]
+
+
+@pytest.mark.parametrize("to", ["weekly", "/srv/vm", "//nas", "", "c:vm"])
+def test_what_is_no_share_is_not_exported_to(asked: Hypervisor, to: str) -> None:
+    asked.snapshot(VM, "weekly")
+    fault_of(lambda: asked.export(VM, "weekly", to), "no place for an export", retry=False)
+
+
+def test_nothing_asks_a_person(host: HyperV, asked: Hypervisor, tmp_path: Path) -> None:
+    host.shares["\\\\nas\\vm"] = tmp_path
     asked.start(VM)
     asked.restart(VM)
     asked.snapshot(VM, "weekly")
-    asked.export(VM, "weekly", "//share/weekly")
+    asked.export(VM, "weekly", "//nas/vm")
     asked.restore_snapshot(VM, "weekly")
     asked.remove_snapshot(VM, "weekly")
-    acts = [each for each in host.wsman.asked if not each[1].startswith(("Get-", "Select-"))]
-    assert len(acts) == 6
+    acts = [
+        each for each in host.wsman.asked if not each[1].startswith(("Get-", "Select-", "Test-"))
+    ]
+    assert len(acts) == 7
     assert all(given["Confirm"] is False for _, _, given in acts)
     assert all(given["ErrorAction"] == "Stop" for _, _, given in acts)

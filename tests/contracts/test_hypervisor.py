@@ -152,8 +152,10 @@ def test_snapshots_are_taken_listed_restored_and_removed(running: Rig) -> None:
     assert [each.name for each in listed] == ["first", "second of 2026"]
     assert all(before - 1 <= each.taken_at <= time.time() + 1 for each in listed)
     assert asked.list_snapshots(OTHER) == ()
+    assert [each.name for each in listed if each.current] == ["second of 2026"]
     asked.restore_snapshot(VM, "first")
     asked.start(VM)
+    assert [e.name for e in asked.list_snapshots(VM) if e.current] == ["first"]
     for each in listed:
         asked.remove_snapshot(VM, each.name)
     assert asked.list_snapshots(VM) == ()
@@ -191,27 +193,43 @@ def test_a_snapshot_that_is_not_there_is_a_fault_that_names_those_there_are(runn
     asked.remove_snapshot(VM, "kept")
 
 
-def test_a_snapshot_is_exported(running: Rig, tmp_path: Path) -> None:
-    asked, to = running.hypervisor, str(tmp_path / "share")
+def test_a_snapshot_is_exported_listed_and_removed(running: Rig, tmp_path: Path) -> None:
+    asked, to = running.hypervisor, running.share(tmp_path)
     if Ability.EXPORT not in asked.abilities:
-        assert not fault_of(lambda: asked.export(VM, "weekly", to), match="export").retry
+        calls: list[Callable[[], object]] = [
+            lambda: asked.export(VM, "weekly", to),
+            lambda: asked.list_exports(VM, to),
+            lambda: asked.remove_export(VM, "weekly", to),
+        ]
+        assert [fault_of(call, match="export").retry for call in calls] == [False] * 3
         return
+    assert asked.list_exports(VM, to) == ()
     asked.snapshot(VM, "weekly")
-    asked.export(VM, "weekly", to)
+    running.wrote("weekly")
+    made = asked.export(VM, "weekly", to)
+    assert (made.name, asked.list_exports(VM, to)) == ("weekly", (made,))
+    on_disk = [each for each in tmp_path.rglob("*") if each.is_file()]
+    assert made.files == len(on_disk)
+    assert made.size_bytes == sum(each.stat().st_size for each in on_disk) > 0
+    assert asked.list_exports(OTHER, to) == ()
     assert not fault_of(lambda: asked.export(VM, "weekly", to), match="exists").retry
     assert not fault_of(lambda: asked.export(VM, "lost", to), match="weekly").retry
+    assert not fault_of(lambda: asked.remove_export(VM, "lost", to), match="weekly").retry
+    asked.remove_export(VM, "weekly", to)
+    assert asked.list_exports(VM, to) == ()
+    assert not [each for each in tmp_path.rglob("*") if each.is_file()]
     asked.remove_snapshot(VM, "weekly")
 
 
 @pytest.mark.parametrize("driver", drivers())
 def test_a_place_where_no_hypervisor_is_described_is_a_fault(driver: str, tmp_path: Path) -> None:
-    with pytest.raises(HypervisorFault, match=r"no lab at|no such file") as fault:
+    with pytest.raises(HypervisorFault, match=r"no lab at|no such file|no libvirt URI") as fault:
         connect(driver, str(tmp_path / "nothing"), LocalHost()).state(VM)
     assert not fault.value.retry
 
 
 def test_an_unknown_driver_lists_the_known_ones() -> None:
-    with pytest.raises(HypervisorFault, match="known: hyperv, nspawn, process"):
+    with pytest.raises(HypervisorFault, match="known: hyperv, libvirt, nspawn, process"):
         connect("vax", "", LocalHost())
 
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from psrpcore.types import PSCustomObject, PSEnumBase, PSNoteProperty, PSObject, PSType
 
+from tests.hyperv.files import Files
 from tests.hyperv.machines import CannotDo, Machine
 
 Parameters = Mapping[str, Any]
@@ -42,6 +43,8 @@ class Behaviour:
     state: Literal["text", "number", "enum"] = "text"
     hang: set[str] = field(default_factory=set)  #: cmdlets that go on until they are stopped
     cannot: dict[str, CannotDo] = field(default_factory=dict)  #: cmdlets that fail, and how
+    unsound: set[str] = field(default_factory=set)  #: disks in which Test-VHD finds a fault
+    export_ends: str = ""  #: an export fails with this sentence when half of it is written
 
 
 class Cmdlets:
@@ -50,7 +53,7 @@ class Cmdlets:
     def __init__(self, machines: list[Machine], behaviour: Behaviour) -> None:
         self.machines = machines
         self.behaviour = behaviour
-        self.exports: dict[str, tuple[str, str]] = {}
+        self.files = Files(behaviour.unsound)
         self._known: dict[str, Callable[[Parameters, threading.Event], list[Any]]] = {
             "Get-Date": lambda _given, _stopped: [datetime.datetime.now(datetime.UTC)],
             "Get-VM": lambda given, _stopped: [self._shown(e) for e in self._named(given)],
@@ -64,6 +67,15 @@ class Cmdlets:
             "Restore-VMSnapshot": self._restore,
             "Remove-VMSnapshot": self._remove,
             "Export-VMSnapshot": self._export,
+            "Get-ChildItem": lambda given, _stopped: [
+                thing("FileInfo", FullName=path, Length=size)
+                for path, size in self.files.below(str(given["LiteralPath"]))
+            ],
+            "Test-VHD": lambda given, _stopped: self.files.test(str(given["Path"])),
+            "Rename-Item": lambda given, _stopped: self.files.rename(
+                str(given["LiteralPath"]), str(given["NewName"])
+            ),
+            "Remove-Item": lambda given, _stopped: self.files.remove(str(given["LiteralPath"])),
         }
 
     def run(
@@ -113,7 +125,13 @@ class Cmdlets:
         elif self.behaviour.state == "enum":
             state = VMState(int(machine.state))
         uptime = datetime.timedelta(seconds=machine.uptime())
-        return thing("VirtualMachine", Name=machine.name, State=state, Uptime=uptime)
+        return thing(
+            "VirtualMachine",
+            Name=machine.name,
+            State=state,
+            Uptime=uptime,
+            ParentSnapshotId=machine.parent,
+        )
 
     def _stop(self, given: Parameters, stopped: threading.Event) -> list[Any]:
         unasked(given, "Force")
@@ -131,7 +149,13 @@ class Cmdlets:
             for each in machine.checkpoints:
                 taken = datetime.datetime.fromtimestamp(each.taken_at, datetime.UTC)
                 found.append(
-                    thing("VMSnapshot", Name=each.name, VMName=machine.name, CreationTime=taken)
+                    thing(
+                        "VMSnapshot",
+                        Name=each.name,
+                        VMName=machine.name,
+                        CreationTime=taken,
+                        Id=each.id,
+                    )
                 )
         return found
 
@@ -145,10 +169,8 @@ class Cmdlets:
 
     def _export(self, given: Parameters, _stopped: threading.Event) -> list[Any]:
         for machine in self._named(given, "VMName"):
-            snapshot, path = machine.the(str(given["Name"])), str(given["Path"])
-            if path in self.exports:
-                raise CannotDo(f"The directory '{path}' already exists.", "OperationFailed")
-            self.exports[path] = (machine.name, snapshot.name)
+            machine.the(str(given["Name"]))
+            self.files.export(machine.name, str(given["Path"]), self.behaviour.export_ends)
         return []
 
 

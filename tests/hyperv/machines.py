@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -40,6 +41,7 @@ class Checkpoint:
     name: str
     taken_at: float
     state: State
+    id: uuid.UUID = field(default_factory=uuid.uuid4)
 
 
 def nothing(_vm: str) -> None:
@@ -55,6 +57,7 @@ class Machine:
     boots: int = 0
     powered_at: float = 0.0
     checkpoints: list[Checkpoint] = field(default_factory=list)
+    parent: uuid.UUID | None = None  #: the checkpoint that its disks go on from
     #: Whether the real machine behind it has power; on paper, what is written here is true.
     is_on: Callable[[str], bool] | None = None
     on_start: Callable[[str], None] = nothing
@@ -131,7 +134,9 @@ class Machine:
 
     def checkpoint(self, name: str) -> None:
         """Hyper-V takes two of one name without a word."""
-        self.checkpoints.append(Checkpoint(name, time.time(), self.state))
+        taken = Checkpoint(name, time.time(), self.state)
+        self.checkpoints.append(taken)
+        self.parent = taken.id
 
     def the(self, name: str) -> Checkpoint:
         found = [each for each in self.checkpoints if each.name == name]
@@ -140,8 +145,11 @@ class Machine:
         return found[-1]
 
     def restore(self, name: str) -> None:
-        self.the(name)
         self.cut()
+        self.parent = self.the(name).id
 
     def remove(self, name: str) -> None:
-        self.checkpoints.remove(self.the(name))
+        gone = self.the(name)
+        self.checkpoints.remove(gone)
+        if self.parent == gone.id:
+            self.parent = None

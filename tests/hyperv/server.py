@@ -45,6 +45,11 @@ class HyperV:
     def machine(self, name: str) -> Machine:
         return next(each for each in self.machines if each.name == name)
 
+    @property
+    def shares(self) -> dict[str, Path]:
+        """What can be written to from this host, and the folder behind it."""
+        return self.wsman.cmdlets.files.shares
+
     def asked(self, cmdlet: str) -> list[dict[str, Any]]:
         """The parameters of every call of this cmdlet."""
         return [given for _, name, given in self.wsman.asked if name == cmdlet]
