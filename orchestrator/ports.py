@@ -12,6 +12,7 @@ from typing import Protocol
 
 from orchestrator.core.events import CallHuman, Effect, Entry, Inform, Publish, StopCalls
 from orchestrator.core.incident import Decision, Incident
+from orchestrator.lease import Fence, Lease
 from orchestrator.notebook import Notebook
 from orchestrator.notify.book import CallBook
 from orchestrator.restorepoints import RestorePoints
@@ -40,6 +41,10 @@ class PendingEffect:
 
 class StoreUnavailable(Exception):
     """The store could not be reached. Nothing was decided; trying again helps."""
+
+
+class NotLeading(StoreUnavailable):
+    """Another coordinator leads, and nothing was written; ask that one."""
 
 
 class Store(Protocol):
@@ -78,6 +83,14 @@ class Store(Protocol):
 
     @property
     def slots(self) -> Slots: ...
+
+    @property
+    def lease(self) -> Lease: ...
+
+    @property
+    def fence(self) -> Fence:
+        """What every write here is checked against, in its own transaction."""
+        ...
 
     def open(self, incident: Incident) -> Stored: ...
 

@@ -20,8 +20,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from orchestrator.core.events import Entry
 from orchestrator.core.incident import ENDED, Decision, Incident, State
 from orchestrator.core.steps import StepRecord
+from orchestrator.lease import Fence
 from orchestrator.ports import PendingEffect, Stored
 from orchestrator.store import codec
+from orchestrator.store.lease import SqlLease
 from orchestrator.store.notebook import SqlNotebook
 from orchestrator.store.restorepoints import SqlRestorePoints
 from orchestrator.store.slots import SqlSlots
@@ -47,7 +49,9 @@ Row = Mapping[str, Any]
 class SqlStore:
     """A `Store` in a database. `reads` and `writes` are views of one engine (opening.py)."""
 
-    def __init__(self, reads: sa.Engine, writes: sa.Engine) -> None:
+    def __init__(self, reads: sa.Engine, writes: sa.Engine, lease: SqlLease) -> None:
+        self.lease, self.fence = lease, Fence()
+        writes = writes.execution_options(fence=self.fence)
         self._reads, self._writes = reads, writes
         self.windows = SqlWindows(reads, writes)
         self.notebook = SqlNotebook(reads, writes)
@@ -191,6 +195,7 @@ class SqlStore:
 
     def close(self) -> None:
         self._writes.dispose()
+        self.lease.close()
 
 
 def _demand_new(connection: sa.Connection, incident: Incident) -> None:
