@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from nacl.signing import VerifyKey
@@ -78,7 +78,7 @@ class Protected:
 
 
 class Coordinator:
-    """One per process; the store keeps several of them in step."""
+    """One per process; of several on one store one leads, and the others write nothing."""
 
     def __init__(
         self,
@@ -97,6 +97,8 @@ class Coordinator:
         self.only = only
         self._sending = threading.Lock()
         self._listening_since: float | None = None
+        #: Whether this is the one that carries out what was decided; asked before each effect.
+        self.leads: Callable[[], bool] = lambda: True
 
     def recover(self, scenario: str, *, reason: str, run: str = "", key: str = "") -> Incident:
         """Open a run and set it going. The same run id or key again gives the run there is."""
@@ -272,6 +274,8 @@ class Coordinator:
             for pending in self.store.pending_effects():
                 if not self._is_mine(pending.run):
                     continue
+                if not self.leads():
+                    return
                 stored = self.store.load(pending.run)
                 if stored is None:
                     log.error("effect %d belongs to no run; dropped", pending.id)

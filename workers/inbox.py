@@ -106,13 +106,14 @@ def consume(app: Celery, *, name: str = "coordinator") -> int:
 
 
 class Ticker(threading.Thread):
-    """Calls `tick` once a second until stopped, and at once when woken.
+    """Calls `tick` once a second, or as told, until stopped, and at once when woken.
 
     A failing tick is logged and tried again.
     """
 
-    def __init__(self, tick: Callable[[], None]) -> None:
+    def __init__(self, tick: Callable[[], object], seconds: float = TICK_SECONDS) -> None:
         super().__init__(name="ticker", daemon=True)
+        self._seconds = seconds
         self._tick, self._woken, self._stopping = tick, threading.Event(), False
 
     def run(self) -> None:
@@ -122,11 +123,11 @@ class Ticker(threading.Thread):
             self._woken.clear()
             if self._stopping:
                 return
-            due = max(due, time.monotonic()) + TICK_SECONDS
+            due = max(due, time.monotonic()) + self._seconds
             try:
                 self._tick()
             except Exception:
-                log.exception("a tick failed; the next one is in a second")
+                log.exception("a tick failed; the next one is in %.0f s", self._seconds)
 
     def wake(self) -> None:
         self._woken.set()

@@ -16,6 +16,7 @@ from orchestrator.backups import Backups
 from orchestrator.config import Configuration
 from orchestrator.coordinator import Coordinator
 from orchestrator.core.sight import Picture
+from orchestrator.leadership import Standing
 from orchestrator.schedule import Lateness
 from orchestrator.web import (
     backups,
@@ -50,6 +51,7 @@ def make_web(
     picture: Callable[[], Picture | None] = lambda: None,
     calls: CallsOf = lambda _run: (),
     lateness: Callable[[], Lateness | None] = lambda: None,
+    standing: Callable[[], Standing] = lambda: Standing("alone"),
 ) -> FastAPI:
     """The app. `ready` gives complaints about store and broker; none means ready.
 
@@ -62,10 +64,10 @@ def make_web(
         docs_url=None,
         redoc_url=None,
     )
-    board = StatusBoard(coordinator, picture)
+    board = StatusBoard(coordinator, picture, standing)
     jobs = Backups(coordinator, configuration.inventory.backups)
     app.state.desk = Desk(
-        coordinator, configuration, tokens, board, ready, calls, picture, lateness, jobs
+        coordinator, configuration, tokens, board, ready, calls, picture, lateness, jobs, standing
     )
     for part in (runs, incidents, reviews, maintenance, backups, looking, events, pages):
         app.include_router(part.router)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from orchestrator.coordinator import Coordinator
 from orchestrator.core.sight import Picture
+from orchestrator.leadership import Standing
 from orchestrator.ports import StoreUnavailable
 from orchestrator.web.statusshape import Around, StatusShape, as_looked, as_watched
 from tasks.contract import Reading
@@ -22,8 +23,13 @@ FRESH_SECONDS = 0.5
 class StatusBoard:
     """One per app. `picture` gives what the watcher sees, None while it has seen nothing."""
 
-    def __init__(self, coordinator: Coordinator, picture: Callable[[], Picture | None]) -> None:
-        self.coordinator, self.picture = coordinator, picture
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        picture: Callable[[], Picture | None],
+        standing: Callable[[], Standing],
+    ) -> None:
+        self.coordinator, self.picture, self.standing = coordinator, picture, standing
         self._lock = threading.Lock()
         self._readings: Mapping[str, Reading] = {}
         self._looked_at = float("-inf")
@@ -38,11 +44,11 @@ class StatusBoard:
 
     def _around(self, now: float) -> Around:
         """Health is told also while the store is away: it may be what has failed."""
-        store = self.coordinator.store
+        store, by = self.coordinator.store, self.standing()
         try:
-            return Around(store.not_closed(), store.windows.current(now), now)
+            return Around(store.not_closed(), store.windows.current(now), now, by=by)
         except StoreUnavailable as away:
-            return Around((), (), now, f"incidents and maintenance are not shown: {away}")
+            return Around((), (), now, f"incidents and maintenance are not shown: {away}", by)
 
     def readings(self) -> Mapping[str, Reading]:
         """Fresh ones; while somebody looks, the last ones, whose age says what they are.
