@@ -20,6 +20,7 @@ from nacl.signing import VerifyKey
 
 from orchestrator.cataloguing import bound, catalogue
 from orchestrator.core.advance import advance
+from orchestrator.core.epochs import obeyed
 from orchestrator.core.events import (
     Acknowledged,
     Approved,
@@ -93,8 +94,7 @@ class Coordinator:
     ) -> None:
         """`only` is the one run that it takes care of, where it stands in for a coordinator."""
         self.protected, self.store, self.publisher = protected, store, publisher
-        self.lookout, self.now, self.caller = lookout, now, caller
-        self.only = only
+        self.lookout, self.now, self.caller, self.only = lookout, now, caller, only
         self._sending = threading.Lock()
         self._listening_since: float | None = None
         #: Whether this is the one that carries out what was decided; asked before each effect.
@@ -201,6 +201,8 @@ class Coordinator:
             return
         try:
             catalogue(report, self.store, self.protected.fleet)
+            if epoch := obeyed(report):
+                self.store.epoch_at_least(epoch)
             self.apply(report.run, Reported(report))
         except UnknownRun:
             log.warning("a report for %s, of a run that is not known; ignored", report.order)
@@ -235,7 +237,7 @@ class Coordinator:
         self.send_effects()
 
     def _is_mine(self, run: str) -> bool:
-        return self.only in ("", run)
+        return self.only in ("", run) and self.leads()
 
     def _due(self, incident: Incident) -> Event:
         """What a person ordered and a crash kept from beginning begins now."""
@@ -274,8 +276,6 @@ class Coordinator:
             for pending in self.store.pending_effects():
                 if not self._is_mine(pending.run):
                     continue
-                if not self.leads():
-                    return
                 stored = self.store.load(pending.run)
                 if stored is None:
                     log.error("effect %d belongs to no run; dropped", pending.id)

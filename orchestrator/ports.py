@@ -52,8 +52,8 @@ class Store(Protocol):
 
     Contract, for every implementation:
     - `open` takes an incident whose epoch is 0, gives it the next epoch (higher than any ever
-      given) and stores it at version 1. A run id that is known gives back what is stored and
-      changes nothing, so a doubled request opens one run;
+      given, see core/epochs.py) and stores it at version 1. A run id that is known gives back
+      what is stored and changes nothing, so a doubled request opens one run;
     - `save` writes the decision's incident, timeline and effects in one transaction, only if
       the stored version is still `expected`; False means somebody else was faster and nothing
       was written. A decision that changed nothing is not written and gives True;

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from threading import Lock
 
+from orchestrator.core.epochs import next_epoch
 from orchestrator.core.events import Entry
 from orchestrator.core.incident import ENDED, Decision, Incident, State
 from orchestrator.lease import Fence
@@ -61,7 +62,7 @@ class MemoryStore:
                         f"incident {incident.id} has run {each.incident.run} already;"
                         " a second would give its orders the same ids"
                     )
-            self._epoch += 1
+            self._epoch = next_epoch(self._epoch, incident.opened_at)
             stored = Stored(replace(incident, epoch=self._epoch), 1)
             self._runs[incident.run] = stored
             return stored

@@ -17,6 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from orchestrator.core.epochs import next_epoch
 from orchestrator.core.events import Entry
 from orchestrator.core.incident import ENDED, Decision, Incident, State
 from orchestrator.core.steps import StepRecord
@@ -65,8 +66,9 @@ class SqlStore:
 
     def open(self, incident: Incident) -> Stored:
         with transaction(self._writes) as connection:
-            raise_it = sa.update(EPOCH).values(value=EPOCH.c.value + 1).returning(EPOCH.c.value)
-            epoch = connection.execute(raise_it).scalar_one()
+            highest = connection.execute(sa.select(EPOCH.c.value).with_for_update()).scalar_one()
+            epoch = next_epoch(highest, incident.opened_at)
+            connection.execute(sa.update(EPOCH).values(value=epoch))
             if known := _load(connection, incident.run):
                 connection.rollback()
                 return known

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import threading
 import time
 from contextlib import ExitStack
@@ -125,7 +126,7 @@ class Seat:
         self.process: rig.Process | None = None
 
     def start(self) -> None:
-        argv = [AUTOBOT_DR, "coordinator"]
+        argv = [str(AUTOBOT_DR), "coordinator"]
         log = self.home / "coordinator.log"
         self.process = self._stack.enter_context(rig.running(argv, log, self.environment))
 
@@ -199,7 +200,7 @@ class Two:
         )
         (home / "fleet.yaml").write_text(FLEET.format() + services)
         (home / "runbooks" / "both.yaml").write_text(RUNBOOK)
-        made = rig.subprocess.run(
+        made = subprocess.run(
             [AUTOBOT_DR, "init"],
             env=environment(AUTOBOT_DR_HOME=str(home)),
             capture_output=True,
