@@ -28,6 +28,7 @@ log = logging.getLogger("autobot_dr.coordinator")
 LEASE_SECONDS = 8.0  #: after the leader's last word another takes over
 SPARE_SECONDS = 2.0  #: so long before its end nothing is begun any more
 ASK_SECONDS = 1.0  #: between two renewals, or two tries to take it
+LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class Leadership(threading.Thread):
         super().__init__(name="leadership", daemon=True)
         self.store, self.own, self.lost = store, own, lost
         self._clock, self._seconds = clock, seconds
-        self._stopping, self._won = threading.Event(), threading.Event()
+        self._stopping = threading.Event()
         self._term, self._until = 0, 0.0
         self._leader: Leader | None = None
         self._away = ""
@@ -84,8 +85,12 @@ class Leadership(threading.Thread):
         return self._term > 0 and self._clock() < self._until
 
     def wait(self, seconds: float) -> int:
-        """The number of our term, 0 if there is none so soon."""
-        self._won.wait(seconds)
+        """The number of the term in which we lead, 0 if we do not so soon."""
+        ends = time.monotonic() + seconds
+        while not self.leads():
+            if time.monotonic() > ends:
+                return 0
+            time.sleep(LOOK_SECONDS)
         return self._term
 
     def standing(self) -> Standing:
@@ -120,7 +125,6 @@ class Leadership(threading.Thread):
             self._stand_by(self.store.lease.look())
             return None
         self._until = begun + self._seconds - SPARE_SECONDS
-        self._won.set()
         return None
 
     def stop(self) -> None:

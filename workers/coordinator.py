@@ -151,7 +151,7 @@ def _serve(settings: Settings) -> int:
             running.callback(ticker.stop)
             if tick == watching.tick:
                 watching.overseer.wake = ticker.wake
-        return _consume(app, term, running)
+        return _consume(app, leadership, term, running)
 
 
 def _awaited_term(leadership: Leadership) -> int:
@@ -170,8 +170,11 @@ def _while_leading(leadership: Leadership, tick: Callable[[], None]) -> Callable
     return lambda: tick() if leadership.leads() else None
 
 
-def _consume(app: Celery, term: int, running: ExitStack) -> int:
-    """What the leaders before us had taken comes first; one that only stood still, later."""
+def _consume(app: Celery, leadership: Leadership, term: int, running: ExitStack) -> int:
+    """What the leaders before us had taken comes first; one that only stood still, later.
+
+    While we cannot say whether we lead, the queue is left to whoever does.
+    """
     consume_in_term(app, COORDINATOR_QUEUE, term)
 
     def take_back(app: Celery) -> int:
@@ -181,7 +184,11 @@ def _consume(app: Celery, term: int, running: ExitStack) -> int:
     later = Ticker(lambda: take_back(app), TAKE_BACK_SECONDS)
     later.start()
     running.callback(later.stop)
-    return consume(app)
+    while (code := consume(app, leads=leadership.leads)) is None:
+        log.warning("reports are left in their queue until the store says who leads")
+        if not _awaited_term(leadership):
+            return 0
+    return code
 
 
 def _end(reason: str) -> None:

@@ -12,8 +12,9 @@ import re
 from tasks.contract import Outcome, WorkReport
 
 FROM = 1_735_689_600  #: 2025-01-01, before the first release
-#: Some stores count in 32 bits. A clock that is set to nonsense must leave room to count on.
-HIGHEST_FLOOR = 2_000_000_000
+#: Some stores count in 32 bits. A clock that is set to nonsense must leave room to count on, and
+#: so must a machine that says it has obeyed what no store can have given.
+HIGHEST_FLOOR, HIGHEST_BELIEVED = 2_000_000_000, 2_100_000_000
 
 _OBEYED = re.compile(r"^stale: epoch \d+, but .+ has obeyed epoch (\d{1,10})\b")
 
@@ -29,4 +30,4 @@ def obeyed(report: WorkReport) -> int:
     So a clock that is far behind costs one run and not all.
     """
     found = _OBEYED.match(report.reason) if report.outcome == Outcome.REFUSED else None
-    return min(int(found[1]), HIGHEST_FLOOR) if found else 0
+    return min(int(found[1]), HIGHEST_BELIEVED) if found else 0

@@ -117,6 +117,10 @@ def _postgresql(url: sa.URL) -> sa.Engine:
     bounds = {
         "connect_timeout": BUSY_SECONDS,
         "tcp_user_timeout": SERVER_SILENT_SECONDS * 1000,
+        # Whoever waits for an answer sends nothing that could stay unacknowledged.
+        "keepalives_idle": BUSY_SECONDS,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
         # What a process that was stopped in the middle has locked, the server gives free.
         "options": f"{given} -c idle_in_transaction_session_timeout={STANDING_SECONDS * 1000}",
     }
