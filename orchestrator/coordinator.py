@@ -13,13 +13,14 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from nacl.signing import VerifyKey
 
 from orchestrator.cataloguing import bound, catalogue
 from orchestrator.core.advance import advance
+from orchestrator.core.epochs import obeyed
 from orchestrator.core.events import (
     Acknowledged,
     Approved,
@@ -79,7 +80,7 @@ class Protected:
 
 
 class Coordinator:
-    """One per process; the store keeps several of them in step."""
+    """One per process; of several on one store one leads, and the others write nothing."""
 
     def __init__(
         self,
@@ -94,10 +95,11 @@ class Coordinator:
     ) -> None:
         """`only` is the one run that it takes care of, where it stands in for a coordinator."""
         self.protected, self.store, self.publisher = protected, store, publisher
-        self.lookout, self.now, self.caller = lookout, now, caller
-        self.only = only
+        self.lookout, self.now, self.caller, self.only = lookout, now, caller, only
         self._sending = threading.Lock()
         self._listening_since: float | None = None
+        #: Whether this is the one that carries out what was decided; asked before each effect.
+        self.leads: Callable[[], bool] = lambda: True
 
     def recover(self, scenario: str, *, reason: str, run: str = "", key: str = "") -> Incident:
         """Open a run and set it going. The same run id or key again gives the run there is."""
@@ -200,6 +202,8 @@ class Coordinator:
             return
         try:
             catalogue(report, self.store, self.protected.fleet)
+            if epoch := obeyed(report):
+                self.store.epoch_at_least(epoch)
             self.apply(report.run, Reported(report))
         except UnknownRun:
             log.warning("a report for %s, of a run that is not known; ignored", report.order)
@@ -238,7 +242,7 @@ class Coordinator:
         self.send_effects()
 
     def _is_mine(self, run: str) -> bool:
-        return self.only in ("", run)
+        return self.only in ("", run) and self.leads()
 
     def _due(self, incident: Incident) -> Event:
         """What a person ordered and a crash kept from beginning begins now."""

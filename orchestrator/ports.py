@@ -13,6 +13,7 @@ from typing import Protocol
 from orchestrator.core.events import CallHuman, Effect, Entry, Inform, Publish, StopCalls, Withdraw
 from orchestrator.core.incident import Decision, Incident
 from orchestrator.headways import Headways
+from orchestrator.lease import Fence, Lease
 from orchestrator.notebook import Notebook
 from orchestrator.notify.book import CallBook
 from orchestrator.restorepoints import RestorePoints
@@ -43,13 +44,17 @@ class StoreUnavailable(Exception):
     """The store could not be reached. Nothing was decided; trying again helps."""
 
 
+class NotLeading(StoreUnavailable):
+    """Another coordinator leads, and nothing was written; ask that one."""
+
+
 class Store(Protocol):
     """Incidents, runs, steps, reports, timeline and effects, for good.
 
     Contract, for every implementation:
     - `open` takes an incident whose epoch is 0, gives it the next epoch (higher than any ever
-      given) and stores it at version 1. A run id that is known gives back what is stored and
-      changes nothing, so a doubled request opens one run;
+      given, see core/epochs.py) and stores it at version 1. A run id that is known gives back
+      what is stored and changes nothing, so a doubled request opens one run;
     - `save` writes the decision's incident, timeline and effects in one transaction, only if
       the stored version is still `expected`; False means somebody else was faster and nothing
       was written. A decision that changed nothing is not written and gives True;
@@ -82,6 +87,14 @@ class Store(Protocol):
 
     @property
     def headways(self) -> Headways: ...
+
+    @property
+    def lease(self) -> Lease: ...
+
+    @property
+    def fence(self) -> Fence:
+        """What every write here is checked against, in its own transaction."""
+        ...
 
     def open(self, incident: Incident) -> Stored: ...
 

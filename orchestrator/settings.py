@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     broker_listen: Annotated[str, AfterValidator(_listens)] = "127.0.0.1:6390"
     flower_listen: Annotated[str, AfterValidator(_listens)] = "127.0.0.1:5555"
     api_url: str = Field(default_factory=lambda given: f"http://{given['listen']}")
+    #: Of several coordinators, separated by commas; the command line asks the one that leads.
+    api_urls: str = Field(default_factory=lambda given: given["api_url"])
     #: How people reach the pages that messages point to.
     public_url: str = Field(default_factory=lambda given: given["api_url"])
     #: Who carries mail to contacts; the URL may hold a password.

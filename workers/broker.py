@@ -16,6 +16,9 @@ from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
 
 COORDINATOR_QUEUE = "orchestrator"
+UNACKED_INDEX = "unacked_index"
+
+TERMS = 50  #: so many of the earlier ones are looked through for what they left
 
 #: Publishing waits this long for a broker that is away: days. Finite, because Celery quietly
 #: turns "for ever" into three tries inside a worker (celery/app/amqp.py, 5.7).
@@ -75,14 +78,16 @@ def _transport_options(broker_url: str, consumer: str) -> dict[str, Any]:
         "socket_keepalive": True,
         "socket_connect_timeout": 5,
     }
-    if consumer:
-        # Its own place for what it has taken, so that it may take it back without asking.
-        options |= {
-            "unacked_key": f"unacked.{consumer}",
-            "unacked_index_key": f"unacked_index.{consumer}",
-            "unacked_mutex_key": f"unacked_mutex.{consumer}",
-        }
-    return options
+    return options | _own_place(consumer) if consumer else options
+
+
+def _own_place(consumer: str) -> dict[str, str]:
+    """Where on Redis it keeps what it has taken, so that it may take it back without asking."""
+    return {
+        "unacked_key": f"unacked.{consumer}",
+        "unacked_index_key": f"{UNACKED_INDEX}.{consumer}",
+        "unacked_mutex_key": f"unacked_mutex.{consumer}",
+    }
 
 
 def result_backend_for(broker_url: str) -> str:
@@ -94,27 +99,13 @@ def is_redis(broker_url: str) -> bool:
     return broker_url.startswith(("redis", "unix"))
 
 
-def take_back_patiently(app: Celery, away: Callable[[Exception], None]) -> int:
-    """`take_back` once the broker is there; each second that it is not, `away` is told."""
-    while True:
-        try:
-            return take_back(app)
-        # Kombu's own name for it is not among those of the transport.
-        except (
-            OperationalError,
-            *app.connection_for_read().recoverable_connection_errors,
-        ) as error:
-            away(error)
-            time.sleep(1)
-
-
-def take_back(app: Celery) -> int:
+def take_back(app: Celery, place: dict[str, str] | None = None) -> int:
     """Put back what a killed predecessor of this very process had taken; how many it was.
 
     Only for Redis and Valkey: RabbitMQ does it by itself when the connection breaks. Right
-    only because a lock guarantees that no other process consumes this queue.
+    only because a lock guarantees that no other process keeps what it took in this place.
     """
-    with app.connection_for_read() as connection:
+    with app.connection_for_read(transport_options=place) as connection:
         if connection.transport.driver_type != "redis":
             return 0
         channel = connection.default_channel
@@ -125,3 +116,43 @@ def take_back(app: Celery) -> int:
                 tag.decode() if isinstance(tag, bytes) else tag, leftmost=True
             )
         return len(tags)
+
+
+def take_back_patiently(
+    app: Celery,
+    away: Callable[[Exception], None],
+    take: Callable[[Celery], int] = take_back,
+) -> int:
+    """`take` once the broker is there; each second that it is not, `away` is told."""
+    while True:
+        try:
+            return take(app)
+        # Kombu's own name for it is not among those of the transport.
+        except (
+            OperationalError,
+            *app.connection_for_read().recoverable_connection_errors,
+        ) as error:
+            away(error)
+            time.sleep(1)
+
+
+def consume_in_term(app: Celery, queue: str, term: int) -> None:
+    """From now on what is taken has a place of this term's: it can be told from an earlier one's.
+
+    A coordinator that only stood still wakes up and may take messages before it knows that
+    another leads; it ends without acknowledging them.
+    """
+    if is_redis(app.conf.broker_read_url):
+        app.conf.broker_transport_options |= _own_place(f"{queue}.{term}")
+
+
+def take_back_earlier(app: Celery, queue: str, term: int) -> int:
+    """Put back what coordinators of earlier terms took and did not do; how many it was."""
+    if not is_redis(app.conf.broker_read_url):
+        return 0
+    with app.connection_for_read() as connection:
+        channel = connection.default_channel
+        places = [queue, *(f"{queue}.{each}" for each in range(max(1, term - TERMS), term))]
+        with channel.conn_or_acquire() as client:
+            left = [each for each in places if client.zcard(f"{UNACKED_INDEX}.{each}")]
+    return sum(take_back(app, _own_place(each)) for each in left)

@@ -7,16 +7,21 @@ fault of the configuration, 6 for a broker that is not there when it must be.
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import os
+import signal
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import uvicorn
+from celery import Celery
 from celery.platforms import SecurityWarning
 from fastapi import FastAPI
 
@@ -24,6 +29,7 @@ from orchestrator.backups import Backups
 from orchestrator.config import Configuration, load
 from orchestrator.coordinator import Coordinator, Protected
 from orchestrator.core.plan import Fault
+from orchestrator.leadership import Leadership, candidate
 from orchestrator.lookout import Lookout
 from orchestrator.notify.deadman import DeadManSwitch
 from orchestrator.notify.opening import calling_faults, make_deliverer
@@ -36,7 +42,14 @@ from orchestrator.web.access import read_tokens
 from orchestrator.web.app import make_web
 from tasks import catalog
 from tasks.host import LocalHost
-from workers.broker import COORDINATOR_QUEUE, make_app, result_backend_for, take_back_patiently
+from workers.broker import (
+    COORDINATOR_QUEUE,
+    consume_in_term,
+    make_app,
+    result_backend_for,
+    take_back_earlier,
+    take_back_patiently,
+)
 from workers.carrier import DirectCarrier
 from workers.inbox import Ticker, consume, register, register_backups
 from workers.publisher import ChainPublisher
@@ -44,6 +57,9 @@ from workers.watching import Watching
 from workers.ways import Ways
 
 T = TypeVar("T")
+
+LOOK_SECONDS = 0.2  #: how often a standby looks whether it is to end
+TAKE_BACK_SECONDS = 30.0
 
 log = logging.getLogger("autobot_dr.coordinator")
 
@@ -58,14 +74,15 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        return _serve()
+        settings = _sound(read_settings())
+        with _only_one(settings.state):
+            return _serve(settings)
     except (CannotStart, StoreRefused, StoreUnavailable) as reason:
         print(f"autobot-dr coordinator: {reason}", file=sys.stderr)
         return 1
 
 
-def _serve() -> int:
-    settings = _sound(read_settings())
+def _serve(settings: Settings) -> int:
     if settings.broker_url is None:
         raise CannotStart("AUTOBOT_DR_BROKER_URL is not set; `autobot-dr up` brings its own broker")
     configuration = _sound(load(settings.fleet, settings.runbooks))
@@ -75,9 +92,8 @@ def _serve() -> int:
         log.warning("`contacts` is nobody: nobody will be called, whatever happens")
     keys = _sound(load_keys(settings.keys, configuration.fleet.machines))
     tokens = _sound(read_tokens(settings.tokens))
-    settings.state.mkdir(parents=True, exist_ok=True)
     store = open_store(settings.store_url.get_secret_value())
-    take_in(store, settings.state, time.time())
+    leadership = Leadership(store, candidate(settings.state, settings.public_url), _end)
     url = settings.broker_url.get_secret_value()
     app = make_app(url, consumer=COORDINATOR_QUEUE, result_backend=result_backend_for(url))
     direct = DirectCarrier(configuration.inventory, keys.coordinator, settings.state / "agent")
@@ -93,14 +109,15 @@ def _serve() -> int:
     )
     deliverer = make_deliverer(configuration, settings, store, time.time)
     coordinator = Coordinator(protected, store, publisher, lookout, time.time, caller=deliverer)
-    direct.coordinator = coordinator
+    direct.coordinator, coordinator.leads = coordinator, leadership.leads
     register(app, coordinator)
     register_backups(app, Backups(coordinator, configuration.inventory.backups))
     watching = Watching(app, keys.coordinator, coordinator, configuration)
     watching.overseer.reachable, publisher.silent = publisher.by_ssh, watching.overseer.dead_agents
 
     def ready() -> list[str]:
-        return [] if publisher.listening() else ["the broker cannot be reached"]
+        broker = "" if publisher.listening() else "the broker cannot be reached"
+        return [said for said in (broker, leadership.standing().complaint) if said]
 
     pages = make_web(
         coordinator,
@@ -110,25 +127,90 @@ def _serve() -> int:
         picture=watching.overseer.picture,
         calls=store.calls.of_run,
         lateness=watching.watcher.lateness,
+        standing=leadership.standing,
     )
     with ExitStack() as running:
         running.callback(store.close)
         running.callback(deliverer.close)
         running.callback(direct.close)
         running.enter_context(_served(_web(settings, pages)))
+        leadership.start()
+        running.callback(leadership.stop)
+        term = _awaited_term(leadership)
+        if not term:
+            return 0
+        take_in(store, settings.state, time.time())
         watching.start()
         running.callback(watching.stop)
         if switch := _dead_man(configuration, coordinator, watching):
             switch.start()
             running.callback(switch.stop)
         for tick in (coordinator.tick, watching.tick, deliverer.deliver_due):
-            ticker = Ticker(tick)
+            ticker = Ticker(_while_leading(leadership, tick))
             ticker.start()
             running.callback(ticker.stop)
             if tick == watching.tick:
                 watching.overseer.wake = ticker.wake
-        take_back_patiently(app, lambda error: log.warning("no broker yet: %s", error))
-        return consume(app)
+        return _consume(app, leadership, term, running)
+
+
+def _awaited_term(leadership: Leadership) -> int:
+    """The number of our term once we lead; 0 if we are told to end before."""
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.set())
+    while not told.is_set():
+        if term := leadership.wait(LOOK_SECONDS):
+            return term
+    return 0
+
+
+def _while_leading(leadership: Leadership, tick: Callable[[], None]) -> Callable[[], None]:
+    """Nothing is decided by who does not lead, or does not know whether it still does."""
+    return lambda: tick() if leadership.leads() else None
+
+
+def _consume(app: Celery, leadership: Leadership, term: int, running: ExitStack) -> int:
+    """What the leaders before us had taken comes first; one that only stood still, later.
+
+    While we cannot say whether we lead, the queue is left to whoever does.
+    """
+    consume_in_term(app, COORDINATOR_QUEUE, term)
+
+    def take_back(app: Celery) -> int:
+        return take_back_earlier(app, COORDINATOR_QUEUE, term)
+
+    take_back_patiently(app, lambda error: log.warning("no broker yet: %s", error), take_back)
+    later = Ticker(lambda: take_back(app), TAKE_BACK_SECONDS)
+    later.start()
+    running.callback(later.stop)
+    while (code := consume(app, leads=leadership.leads)) is None:
+        log.warning("reports are left in their queue until the store says who leads")
+        if not _awaited_term(leadership):
+            return 0
+    return code
+
+
+def _end(reason: str) -> None:
+    """At once, and without a last word to anybody: what we have in hand is the other's now."""
+    log.error("%s; this process ends, and a new one stands by", reason)
+    logging.shutdown()
+    os._exit(1)
+
+
+@contextmanager
+def _only_one(state: Path) -> Iterator[None]:
+    """Two of one state folder would take the lease from each other again and again."""
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "coordinator.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotStart(
+                f"a coordinator runs already with {state}; end that one, or set "
+                "AUTOBOT_DR_STATE to a folder of this one's own"
+            ) from None
+        yield
 
 
 def _dead_man(

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from celery import Celery
+from celery.exceptions import Reject
+from celery.worker import state
 
 from orchestrator.backups import BackupRefused, Backups, UnknownJob
 from orchestrator.coordinator import Coordinator, UnknownScenario
@@ -34,19 +36,21 @@ def register(app: Celery, coordinator: Coordinator) -> None:
     @app.task(name="orchestrator.recover", shared=False, bind=True, throws=(UnknownScenario,))
     def recover(self: Any, scenario: str, reason: str = "by hand, by Celery") -> dict[str, str]:
         run = self.request.id
-        incident = patiently(lambda: coordinator.recover(scenario, reason=reason, run=run))
+        incident = patiently(
+            lambda: coordinator.recover(scenario, reason=reason, run=run), coordinator.leads
+        )
         return {"run": incident.run, "incident": incident.id, "state": incident.state.value}
 
     # Nobody watches reports in Flower; telling of each three times costs as much as taking it.
     @app.task(name="orchestrator.report", ignore_result=True, shared=False, send_events=False)
     def report(report: Mapping[str, Json]) -> None:
         if message := _read(WorkReport, report):
-            patiently(lambda: coordinator.report(message))
+            patiently(lambda: coordinator.report(message), coordinator.leads)
 
     @app.task(name="orchestrator.progress", ignore_result=True, shared=False, send_events=False)
     def progress(progress: Mapping[str, Json]) -> None:
         if message := _read(Progress, progress):
-            patiently(lambda: coordinator.progress(message))
+            patiently(lambda: coordinator.progress(message), coordinator.leads)
 
     @app.task(name="orchestrator.headway", ignore_result=True, shared=False, send_events=False)
     def headway(headway: Mapping[str, Json]) -> None:
@@ -55,7 +59,7 @@ def register(app: Celery, coordinator: Coordinator) -> None:
 
     @app.task(name="orchestrator.status_check", ignore_result=True, shared=False)
     def status_check(run: str, rung: int, branch: int, seconds: float) -> None:
-        patiently(lambda: coordinator.check(run, rung, branch, seconds))
+        patiently(lambda: coordinator.check(run, rung, branch, seconds), coordinator.leads)
 
 
 def register_backups(app: Celery, backups: Backups) -> None:
@@ -66,21 +70,28 @@ def register_backups(app: Celery, backups: Backups) -> None:
     )
     def backup(self: Any, job: str, reason: str = "by hand, by Celery") -> dict[str, str]:
         run = self.request.id
-        incident = patiently(lambda: backups.take(job, reason=reason, run=run))
+        incident = patiently(
+            lambda: backups.take(job, reason=reason, run=run), backups.coordinator.leads
+        )
         return {"run": incident.run, "incident": incident.id, "state": incident.state.value}
 
     # Two beats may send it, or one late: a slot is taken once, whenever this looks.
     @app.task(name="orchestrator.backups_due", ignore_result=True, shared=False)
     def backups_due() -> None:
-        patiently(lambda: backups.take_due(backups.coordinator.now()))
+        patiently(lambda: backups.take_due(backups.coordinator.now()), backups.coordinator.leads)
 
 
-def patiently(take: Callable[[], T]) -> T:
-    """A message waits here while the store is away; unacknowledged, it outlives this process."""
+def patiently(take: Callable[[], T], leads: Callable[[], bool] = lambda: True) -> T:
+    """A message waits here while the store is away; unacknowledged, it outlives this process.
+
+    Once another may lead, it goes back to the queue for that one.
+    """
     while True:
         try:
             return take()
         except StoreUnavailable as away:
+            if not leads():
+                raise Reject(str(away), requeue=True) from away
             log.warning("the store is away, trying again in %d s: %s", STORE_PAUSE_SECONDS, away)
             time.sleep(STORE_PAUSE_SECONDS)
 
@@ -93,8 +104,13 @@ def _read(kind: Any, message: Mapping[str, Json]) -> Any:
         return None
 
 
-def consume(app: Celery, *, name: str = "coordinator") -> int:
-    """Serve the coordinator's queue until SIGTERM. Threads: a check waits, it does not compute."""
+def consume(
+    app: Celery, *, name: str = "coordinator", leads: Callable[[], bool] = lambda: True
+) -> int | None:
+    """Serve the coordinator's queue until SIGTERM, or until we do not lead: then None.
+
+    Threads: a check waits, it does not compute.
+    """
     worker = app.Worker(
         hostname=f"{name}@orchestrator",
         queues=[COORDINATOR_QUEUE],
@@ -106,18 +122,31 @@ def consume(app: Celery, *, name: str = "coordinator") -> int:
         loglevel="WARNING",
         quiet=True,
     )
+    handed_back = threading.Event()
+
+    def hand_back() -> None:
+        if not leads():
+            handed_back.set()
+            state.should_stop = 0
+
+    watch = Ticker(hand_back)
+    watch.start()
     worker.start()
-    return int(worker.exitcode or 0)
+    watch.stop()
+    # It is Celery's for the whole process, and we may begin anew.
+    state.should_stop = None
+    return None if handed_back.is_set() else int(worker.exitcode or 0)
 
 
 class Ticker(threading.Thread):
-    """Calls `tick` once a second until stopped, and at once when woken.
+    """Calls `tick` once a second, or as told, until stopped, and at once when woken.
 
     A failing tick is logged and tried again.
     """
 
-    def __init__(self, tick: Callable[[], None]) -> None:
+    def __init__(self, tick: Callable[[], object], seconds: float = TICK_SECONDS) -> None:
         super().__init__(name="ticker", daemon=True)
+        self._seconds = seconds
         self._tick, self._woken, self._stopping = tick, threading.Event(), False
 
     def run(self) -> None:
@@ -127,11 +156,11 @@ class Ticker(threading.Thread):
             self._woken.clear()
             if self._stopping:
                 return
-            due = max(due, time.monotonic()) + TICK_SECONDS
+            due = max(due, time.monotonic()) + self._seconds
             try:
                 self._tick()
             except Exception:
-                log.exception("a tick failed; the next one is in a second")
+                log.exception("a tick failed; the next one is in %.0f s", self._seconds)
 
     def wake(self) -> None:
         self._woken.set()

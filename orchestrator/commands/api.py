@@ -37,6 +37,10 @@ class Away(Exception):
     """The coordinator did not answer. Trying again may help."""
 
 
+class StandsBy(Exception):
+    """It answers, and another one leads."""
+
+
 class Client:
     """Talks to the coordinator of these settings, with the home's token."""
 
@@ -48,9 +52,9 @@ class Client:
             raise faulty([token])
         if not re.fullmatch(r"[!-~]+", token.get_secret_value()):
             raise Stop(Exit.FAULT, "the API token is empty or holds odd characters; set it anew")
-        self.url = settings.api_url
+        self._urls = [each.strip() for each in settings.api_urls.split(",") if each.strip()]
+        self.url = self._urls[0] if self._urls else ""
         self._http = httpx.Client(
-            base_url=settings.api_url,
             headers={"Authorization": f"Bearer {token.get_secret_value()}"},
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
             # A proxy may be down on the very day, and the coordinator is one of ours.
@@ -86,10 +90,28 @@ class Client:
         return self.request("POST", "/api/v1/runs", json=body, headers=headers)
 
     def _answer(self, method: str, path: str, **more: Any) -> str:
+        """Of the first who can: the one who answered the last time is asked first."""
+        failed: Away | StandsBy | None = None
+        for _ in self._urls:
+            try:
+                return self._answer_here(method, path, **more)
+            except (Away, StandsBy) as elsewhere:
+                # Who stands by says more than who does not answer: it is told in the end.
+                failed = failed if isinstance(failed, StandsBy) else elsewhere
+                self._next()
+        if isinstance(failed, StandsBy):
+            raise Stop(Exit.UNREACHABLE, failed)
+        raise failed or Away("AUTOBOT_DR_API_URLS names none")
+
+    def _next(self) -> None:
+        self._urls.append(self._urls.pop(0))
+        self.url = self._urls[0]
+
+    def _answer_here(self, method: str, path: str, **more: Any) -> str:
         import httpx
 
         try:
-            answer = self._http.request(method, path, **more)
+            answer = self._http.request(method, f"{self.url}{path}", **more)
         except httpx.HTTPError as error:
             raise Away(_said(error)) from error
         except httpx.InvalidURL as error:
@@ -108,12 +130,15 @@ class Client:
             )
         problem = _json(answer.text, self.url)
         kind = str(problem["type"]).rpartition(":")[2]
+        if kind == "standby":
+            raise StandsBy(problem["detail"])
         raise Stop(_CODES.get(kind, Exit.FAULT), problem["detail"])
 
     def _unreachable(self, away: Away) -> Stop:
+        where = ", ".join(sorted(self._urls))
         return Stop(
             Exit.UNREACHABLE,
-            f"the coordinator at {self.url} cannot be reached ({away}); start it with "
+            f"the coordinator at {where} cannot be reached ({away}); start it with "
             "`autobot-dr up`, or set AUTOBOT_DR_API_URL to where it listens",
         )
 
@@ -129,6 +154,7 @@ class Client:
             except Away as away:
                 if time.monotonic() > ends:
                     raise self._unreachable(away) from away
+                self._next()
             time.sleep(PAUSE_SECONDS)
 
     def _stream(self, run: str, last: str) -> Iterator[tuple[str, Mapping[str, Any], str]]:
@@ -137,7 +163,11 @@ class Client:
         headers = {"Last-Event-ID": last} if last else {}
         timeout = httpx.Timeout(HEARD_SECONDS, connect=CONNECT_SECONDS)
         stream = self._http.stream(
-            "GET", "/api/v1/events", params={"run": run}, headers=headers, timeout=timeout
+            "GET",
+            f"{self.url}/api/v1/events",
+            params={"run": run},
+            headers=headers,
+            timeout=timeout,
         )
         try:
             with stream as answer:

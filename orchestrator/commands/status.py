@@ -71,6 +71,12 @@ def _show(found: Mapping[str, Any]) -> None:
         timemachine.show_ranges(found["captures"])
     if found["unread"]:
         tell(found["unread"])
+    by = found["coordinator"]
+    if by["role"] == "standby":
+        leader = f"{by['leader']} leads, at {by['leader_url']}" if by["leader"] else "nobody leads"
+        tell(f"asked {by['name']}, which stands by: {leader}")
+    if by["complaint"]:
+        tell(by["complaint"])
 
 
 def _said(each: Mapping[str, Any]) -> Text:

@@ -6,14 +6,18 @@ store does not do; both pass tests/contracts/test_store.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from threading import Lock
 
+from orchestrator.core.epochs import next_epoch
 from orchestrator.core.events import Entry
 from orchestrator.core.incident import ENDED, Decision, Incident, State
+from orchestrator.lease import Fence
 from orchestrator.ports import PendingEffect, Stored
 from orchestrator.store.headways import MemoryHeadways
+from orchestrator.store.lease import MemoryLease
 from orchestrator.store.memorycalls import MemoryCalls
 from orchestrator.store.notebook import MemoryNotebook
 from orchestrator.store.restorepoints import MemoryRestorePoints
@@ -29,6 +33,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.calls = MemoryCalls()
         self._lock = Lock()
+        self.lease, self.fence = MemoryLease(), Fence()
         self._epoch = 0
         self._runs: dict[str, Stored] = {}
         self._timeline: dict[str, list[Entry]] = {}
@@ -43,8 +48,14 @@ class MemoryStore:
         self.slots = MemorySlots()
         self.headways = MemoryHeadways()
 
-    def open(self, incident: Incident) -> Stored:
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
         with self._lock:
+            self.lease.demand(self.fence)
+            yield
+
+    def open(self, incident: Incident) -> Stored:
+        with self._writing():
             if known := self._runs.get(incident.run):
                 return known
             for each in self._runs.values():
@@ -53,13 +64,13 @@ class MemoryStore:
                         f"incident {incident.id} has run {each.incident.run} already;"
                         " a second would give its orders the same ids"
                     )
-            self._epoch += 1
+            self._epoch = next_epoch(self._epoch, incident.opened_at)
             stored = Stored(replace(incident, epoch=self._epoch), 1)
             self._runs[incident.run] = stored
             return stored
 
     def epoch_at_least(self, epoch: int) -> None:
-        with self._lock:
+        with self._writing():
             self._epoch = max(self._epoch, epoch)
 
     def load(self, run: str) -> Stored | None:
@@ -72,7 +83,7 @@ class MemoryStore:
 
     def save(self, decision: Decision, expected: int) -> bool:
         run = decision.incident.run
-        with self._lock:
+        with self._writing():
             stored = self._runs.get(run)
             if stored is None or stored.version != expected:
                 return False
@@ -104,11 +115,11 @@ class MemoryStore:
             return [each for each in self._effects if each.id not in self._sent]
 
     def effect_sent(self, effect: int) -> None:
-        with self._lock:
+        with self._writing():
             self._sent.add(effect)
 
     def add_report(self, report: WorkReport) -> None:
-        with self._lock:
+        with self._writing():
             self._reports.setdefault(report)
 
     def reports(self, run: str) -> Sequence[WorkReport]:
@@ -116,7 +127,7 @@ class MemoryStore:
             return [each for each in self._reports if each.run == run]
 
     def add_entry(self, run: str, entry: Entry) -> None:
-        with self._lock:
+        with self._writing():
             self._timeline.setdefault(run, []).append(entry)
 
     def timeline(self, run: str) -> Sequence[Entry]:
@@ -124,7 +135,7 @@ class MemoryStore:
             return list(self._timeline.get(run, ()))
 
     def run_for_key(self, key: str, run: str) -> str:
-        with self._lock:
+        with self._writing():
             return self._keys.setdefault(key, run)
 
     def close(self) -> None:

@@ -19,10 +19,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from orchestrator.ports import Store, StoreUnavailable
+from orchestrator.store.lease import SqlLease
 from orchestrator.store.sql import SqlStore
 
 VERSION_TABLE = "autobot_dr_version"
 BUSY_SECONDS = 5  #: how long to wait for another writer, or for a server to let us in
+STANDING_SECONDS = 5  #: in the middle of a transaction that does not go on
 SERVER_SILENT_SECONDS = 10  #: a server that acknowledges nothing for so long is gone
 
 #: Any constant number: two coordinators that start at once migrate one after the other.
@@ -53,7 +55,9 @@ def open_store(url: str) -> Store:
     except StoreRefused:
         engine.dispose()
         raise
-    return SqlStore(reads, writes)
+    # Its own connection: writes that wait for a hanging server must not keep it from being renewed.
+    apart = engine_for(url).execution_options(begin="BEGIN IMMEDIATE")
+    return SqlStore(reads, writes, SqlLease(apart))
 
 
 def engine_for(text: str) -> sa.Engine:
@@ -109,9 +113,16 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 
 def _postgresql(url: sa.URL) -> sa.Engine:
+    given = url.query.get("options", "")
     bounds = {
         "connect_timeout": BUSY_SECONDS,
         "tcp_user_timeout": SERVER_SILENT_SECONDS * 1000,
+        # Whoever waits for an answer sends nothing that could stay unacknowledged.
+        "keepalives_idle": BUSY_SECONDS,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        # What a process that was stopped in the middle has locked, the server gives free.
+        "options": f"{given} -c idle_in_transaction_session_timeout={STANDING_SECONDS * 1000}",
     }
     return sa.create_engine(url, connect_args=bounds)
 

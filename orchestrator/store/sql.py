@@ -17,12 +17,15 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from orchestrator.core.epochs import next_epoch
 from orchestrator.core.events import Entry
 from orchestrator.core.incident import ENDED, Decision, Incident, State
 from orchestrator.core.steps import StepRecord
+from orchestrator.lease import Fence
 from orchestrator.ports import PendingEffect, Stored
 from orchestrator.store import codec
 from orchestrator.store.headways import SqlHeadways
+from orchestrator.store.lease import SqlLease
 from orchestrator.store.notebook import SqlNotebook
 from orchestrator.store.restorepoints import SqlRestorePoints
 from orchestrator.store.slots import SqlSlots
@@ -48,7 +51,9 @@ Row = Mapping[str, Any]
 class SqlStore:
     """A `Store` in a database. `reads` and `writes` are views of one engine (opening.py)."""
 
-    def __init__(self, reads: sa.Engine, writes: sa.Engine) -> None:
+    def __init__(self, reads: sa.Engine, writes: sa.Engine, lease: SqlLease) -> None:
+        self.lease, self.fence = lease, Fence()
+        writes = writes.execution_options(fence=self.fence)
         self._reads, self._writes = reads, writes
         self.windows = SqlWindows(reads, writes)
         self.notebook = SqlNotebook(reads, writes)
@@ -63,8 +68,9 @@ class SqlStore:
 
     def open(self, incident: Incident) -> Stored:
         with transaction(self._writes) as connection:
-            raise_it = sa.update(EPOCH).values(value=EPOCH.c.value + 1).returning(EPOCH.c.value)
-            epoch = connection.execute(raise_it).scalar_one()
+            highest = connection.execute(sa.select(EPOCH.c.value).with_for_update()).scalar_one()
+            epoch = next_epoch(highest, incident.opened_at)
+            connection.execute(sa.update(EPOCH).values(value=epoch))
             if known := _load(connection, incident.run):
                 connection.rollback()
                 return known
@@ -193,6 +199,7 @@ class SqlStore:
 
     def close(self) -> None:
         self._writes.dispose()
+        self.lease.close()
 
 
 def _demand_new(connection: sa.Connection, incident: Incident) -> None:

@@ -27,6 +27,17 @@ METADATA = sa.MetaData()
 #: One row: the highest epoch ever given.
 EPOCH = sa.Table("epoch", METADATA, sa.Column("value", sa.Integer, nullable=False))
 
+#: One row: which coordinator leads. A take-over changes the key (lease.py says why).
+LEASE = sa.Table(
+    "lease",
+    METADATA,
+    sa.Column("term", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("holder", Words, nullable=False),
+    sa.Column("name", Words, nullable=False),
+    sa.Column("url", Words, nullable=False),
+    sa.Column("until", sa.Double, nullable=False),
+)
+
 INCIDENTS = sa.Table(
     "incidents",
     METADATA,

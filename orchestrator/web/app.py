@@ -16,6 +16,7 @@ from orchestrator.backups import Backups
 from orchestrator.config import Configuration
 from orchestrator.coordinator import Coordinator
 from orchestrator.core.sight import Picture
+from orchestrator.leadership import Standing
 from orchestrator.schedule import Lateness
 from orchestrator.web import (
     backups,
@@ -51,6 +52,7 @@ def make_web(
     picture: Callable[[], Picture | None] = lambda: None,
     calls: CallsOf = lambda _run: (),
     lateness: Callable[[], Lateness | None] = lambda: None,
+    standing: Callable[[], Standing] = lambda: Standing("alone"),
 ) -> FastAPI:
     """The app. `ready` gives complaints about store and broker; none means ready.
 
@@ -64,9 +66,9 @@ def make_web(
         redoc_url=None,
     )
     jobs = Backups(coordinator, configuration.inventory.backups)
-    board = StatusBoard(coordinator, picture, jobs.jobs.values())
+    board = StatusBoard(coordinator, picture, standing, jobs.jobs.values())
     app.state.desk = Desk(
-        coordinator, configuration, tokens, board, ready, calls, picture, lateness, jobs
+        coordinator, configuration, tokens, board, ready, calls, picture, lateness, jobs, standing
     )
     for part in (
         runs,

@@ -18,10 +18,11 @@ from orchestrator.coordinator import Coordinator
 from orchestrator.core.incident import Incident
 from orchestrator.core.review import Called
 from orchestrator.core.sight import Picture
+from orchestrator.leadership import Standing
 from orchestrator.notebook import UnknownIncident
 from orchestrator.schedule import Lateness
 from orchestrator.web.access import Caller, Role, Tokens, caller_of
-from orchestrator.web.problems import Problem
+from orchestrator.web.problems import Problem, stands_by
 from orchestrator.web.status import StatusBoard
 
 #: Complaints about what the coordinator needs (store, broker); none means ready.
@@ -29,6 +30,9 @@ Ready = Callable[[], list[str]]
 
 #: Who was told or called for a run.
 CallsOf = Callable[[str], Sequence[Called]]
+
+
+SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class Desk:
     picture: Callable[[], Picture | None]
     lateness: Callable[[], Lateness | None]
     backups: Backups
+    standing: Callable[[], Standing]
 
 
 async def desk_of(request: Request) -> Desk:
@@ -64,9 +69,19 @@ def _caller_with(role: Role) -> Callable[..., object]:
         if not caller.role.includes(role):
             detail = f"{caller.name} is {caller.role}; this needs a token of role {role}"
             raise Problem(403, "forbidden", detail)
+        if request.method not in SAFE and (elsewhere := why_not_here(desk)):
+            raise stands_by(elsewhere)
         return caller
 
     return authenticated
+
+
+def why_not_here(desk: Desk) -> str:
+    """Only the leader changes anything; who stands by names it."""
+    standing = desk.standing()
+    if standing.role == "leader":
+        return ""
+    return f"{standing.name} stands by, {standing.of_leader()}; nothing was changed"
 
 
 Viewer = Annotated[Caller, Depends(_caller_with(Role.VIEWER))]

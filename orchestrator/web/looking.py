@@ -13,6 +13,7 @@ from orchestrator.web import metrics
 from orchestrator.web.desk import AtDesk, Viewer
 from orchestrator.web.planshape import PlanShape, plan_shape
 from orchestrator.web.problems import Problem, ProblemShape, documented
+from orchestrator.web.standing import standing_shape
 from orchestrator.web.statusshape import StatusShape
 
 router = APIRouter()
@@ -48,13 +49,13 @@ async def healthz() -> JSONResponse:
 
 @router.get(
     "/readyz",
-    summary="Store and broker can be reached",
+    summary="Store and broker can be reached; and whether this one leads",
     responses={503: {"model": ProblemShape}},
 )
 def readyz(desk: AtDesk) -> JSONResponse:
     if complaints := desk.ready():
         raise Problem(503, "not-ready", "; ".join(complaints), {"Retry-After": "2"})
-    return JSONResponse({"ready": True})
+    return JSONResponse({"ready": True, **standing_shape(desk.standing())})
 
 
 @router.get("/metrics", summary="For Prometheus (viewer)", response_class=PlainTextResponse)
@@ -66,5 +67,6 @@ def prometheus(desk: AtDesk, _caller: Viewer) -> PlainTextResponse:
         ready=desk.ready(),
         picture=desk.picture(),
         lateness=desk.lateness(),
+        standing=desk.standing(),
     )
     return PlainTextResponse(text, media_type=metrics.MEDIA_TYPE)

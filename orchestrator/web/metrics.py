@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from orchestrator.core.health import CAPTURES, Health
 from orchestrator.core.incident import Incident, State
 from orchestrator.core.sight import Picture
+from orchestrator.leadership import Standing
 from orchestrator.schedule import Lateness
 
 MEDIA_TYPE = "text/plain; version=0.0.4"
@@ -25,6 +26,7 @@ def text(
     ready: Sequence[str],
     picture: Picture | None = None,
     lateness: Lateness | None = None,
+    standing: Standing | None = None,
 ) -> str:
     states = Counter(each.state for each in runs)
     times: dict[str, float] = {}
@@ -45,10 +47,19 @@ def text(
         _gauge("autobot_dr_pending_effects", "Decided and not yet sent.", {"": pending}),
         _gauge("autobot_dr_ready", "1 when store and broker answer.", {"": int(not ready)}),
     ]
+    gauges += _leading(standing) if standing else []
     gauges += _watched(picture) if picture else []
     gauges += _late(lateness) if lateness else []
     gauges += _captured(picture) if picture else []
     return "".join(line for gauge in gauges for line in gauge)
+
+
+def _leading(standing: Standing) -> list[Iterable[str]]:
+    leads = standing.role == "leader" and not standing.complaint
+    return [
+        _gauge("autobot_dr_leading", "1 where decisions are made.", {"": int(leads)}),
+        _gauge("autobot_dr_term", "Counted up by every take-over.", {"": standing.term}),
+    ]
 
 
 def _watched(picture: Picture) -> list[Iterable[str]]:

@@ -25,7 +25,7 @@ from orchestrator.core.lessons import About
 from orchestrator.core.review import Review
 from orchestrator.notebook import UnknownIncident
 from orchestrator.web.access import Caller, Role, caller_with, form_token, token_of
-from orchestrator.web.desk import AtDesk, Desk
+from orchestrator.web.desk import AtDesk, Desk, why_not_here
 from orchestrator.web.problems import Problem
 from orchestrator.web.reviews import review_of
 
@@ -102,6 +102,8 @@ def write(incident: str, desk: AtDesk, visitor: AsVisitor, form: AsForm) -> Redi
     if not hmac.compare_digest(form.get("token", "").encode(), visitor.form_token.encode()):
         detail = "the form was not made for you; open the review again and fill it in there"
         raise PageProblem(403, "foreign-form", detail)
+    if elsewhere := why_not_here(desk):
+        raise PageProblem(503, "standby", elsewhere)
     _review(desk, incident)
     _write(desk, incident, visitor.caller.name, form)
     # Seen afresh, so that a reload sends nothing a second time.

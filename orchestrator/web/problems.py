@@ -20,7 +20,7 @@ from orchestrator.backups import BackupRefused, UnknownJob
 from orchestrator.coordinator import UnknownRun, UnknownScenario
 from orchestrator.core.incident import IllegalMove
 from orchestrator.notebook import UnknownIncident
-from orchestrator.ports import StoreUnavailable
+from orchestrator.ports import NotLeading, StoreUnavailable
 from orchestrator.restorepoints import UnknownPoint
 
 log = logging.getLogger("autobot_dr.web")
@@ -58,6 +58,10 @@ class Problem(Exception):
         )
 
 
+def stands_by(detail: str) -> Problem:
+    return Problem(503, "standby", detail, {"Retry-After": "2"})
+
+
 def problem_of(error: Exception) -> Problem:
     """The answer to any error."""
     match error:
@@ -79,6 +83,8 @@ def problem_of(error: Exception) -> Problem:
             return Problem(409, "backup-refused", f"{error}; nothing was started")
         case IllegalMove():
             return Problem(409, "illegal-move", f"{error}; nothing was changed")
+        case NotLeading():
+            return stands_by(str(error))
         case StoreUnavailable():
             detail = f"{error}; nothing was started, try again in a few seconds"
             return Problem(503, "store-unavailable", detail, {"Retry-After": "2"})

@@ -14,6 +14,7 @@ from orchestrator.coordinator import Coordinator
 from orchestrator.core.backups import Job
 from orchestrator.core.captures import continuous
 from orchestrator.core.sight import Picture
+from orchestrator.leadership import Standing
 from orchestrator.ports import StoreUnavailable
 from orchestrator.web.captureshape import capture_shape
 from orchestrator.web.statusshape import Around, StatusShape, as_looked, as_watched
@@ -30,9 +31,11 @@ class StatusBoard:
         self,
         coordinator: Coordinator,
         picture: Callable[[], Picture | None],
+        standing: Callable[[], Standing],
         jobs: Iterable[Job] = (),
     ) -> None:
-        self.coordinator, self.picture, self.jobs = coordinator, picture, tuple(jobs)
+        self.coordinator, self.picture, self.standing = coordinator, picture, standing
+        self.jobs = tuple(jobs)
         self._lock = threading.Lock()
         self._readings: Mapping[str, Reading] = {}
         self._looked_at = float("-inf")
@@ -49,11 +52,11 @@ class StatusBoard:
 
     def _around(self, now: float) -> Around:
         """Health is told also while the store is away: it may be what has failed."""
-        store = self.coordinator.store
+        store, by = self.coordinator.store, self.standing()
         try:
-            return Around(store.not_closed(), store.windows.current(now), now)
+            return Around(store.not_closed(), store.windows.current(now), now, by=by)
         except StoreUnavailable as away:
-            return Around((), (), now, f"incidents and maintenance are not shown: {away}")
+            return Around((), (), now, f"incidents and maintenance are not shown: {away}", by=by)
 
     def readings(self) -> Mapping[str, Reading]:
         """Fresh ones; while somebody looks, the last ones, whose age says what they are.

@@ -20,8 +20,10 @@ from orchestrator.core.health import Health
 from orchestrator.core.incident import WORKING, Incident, State
 from orchestrator.core.policy import Window
 from orchestrator.core.sight import Condition, MachineView, Picture, ServiceView
+from orchestrator.leadership import Standing
 from orchestrator.web.captureshape import CaptureShape
 from orchestrator.web.shapes import maybe, rfc3339, rounded
+from orchestrator.web.standing import StandingShape, standing_shape
 from tasks.contract import Json, Reading
 
 _WORST_LAST = ("healthy", "degraded", "unknown", "down")
@@ -88,6 +90,7 @@ class StatusShape(TypedDict):
     at: str
     watched: bool
     unread: str | None
+    coordinator: StandingShape
     health: str
     services: list[ServiceShape]
     machines: list[MachineShape]
@@ -103,6 +106,7 @@ class Around:
     now: float
     unread: str = ""  #: why incidents and windows are not here
     captures: Sequence[CaptureShape] = ()
+    by: Standing | None = None
 
     def incident(self, service: str, because: str = "") -> str | None:
         """The one that is about the service, or about what made it ill."""
@@ -177,6 +181,7 @@ def _status(
         "at": rfc3339(at),
         "watched": watched,
         "unread": around.unread or None,
+        "coordinator": standing_shape(around.by or Standing("alone")),
         "health": _of_all(services),
         "services": services,
         "machines": machines,

@@ -13,6 +13,7 @@ from orchestrator.core.events import Approved, Begin, CallHuman, Entry, Publish,
 from orchestrator.core.fleet import Approval
 from orchestrator.core.incident import Decision, State
 from orchestrator.ports import Store, Stored
+from orchestrator.store import MemoryStore
 from tasks.contract import Outcome
 from tests.contracts.databases import begin, count_up, new_incident, note, report, reported
 from tests.core import worlds
@@ -47,6 +48,18 @@ def test_an_epoch_that_a_machine_obeyed_is_left_behind(store: Store) -> None:
     store.epoch_at_least(41)
     store.epoch_at_least(7)
     assert store.open(new_incident("a")).incident.epoch == 42
+
+
+def test_a_store_that_knows_nothing_is_ahead_of_all_that_was_ever_obeyed(store: Store) -> None:
+    """New, or restored from a backup: a second store begins above what the first gave."""
+    first = MemoryStore()
+    given = [first.open(replace(new_incident(f"r{n}"), opened_at=1.9e9)) for n in range(5)]
+    later = store.open(replace(new_incident(), opened_at=1.9e9 + 60))
+    assert later.incident.epoch > given[-1].incident.epoch
+    far = store.open(replace(new_incident("far"), opened_at=9e12))
+    assert far.incident.epoch < 2**31 - 100_000_000, "a clock set to nonsense leaves room"
+    next_one = store.open(replace(new_incident("next"), opened_at=1.9e9 + 61))
+    assert next_one.incident.epoch == far.incident.epoch + 1
 
 
 def test_an_incident_leads_to_its_run(store: Store) -> None:

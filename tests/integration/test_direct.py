@@ -114,12 +114,16 @@ def test_an_agent_that_comes_back_does_not_repeat_what_was_done_over_ssh(
 
 
 def test_a_stale_run_is_refused_over_ssh_too(far: FarMachines) -> None:
-    journal(far, "one").begin(an_order(epoch=99), {}, 0.0)
+    journal(far, "one").begin(an_order(epoch=2_000_000_099), {}, 0.0)
     run = far.coordinator(far.plan(STEPS)).recover("test", reason="a test").run
     incident = ended(far, run)
     assert incident.state is State.ESCALATED
-    assert incident.steps[0].reason.startswith("stale: epoch 1, but one has obeyed epoch 99")
+    said = f"stale: epoch {incident.epoch}, but one has obeyed epoch 2000000099"
+    assert incident.steps[0].reason.startswith(said)
     assert far.effects("one") == []
+    # It was believed: the next run is not refused.
+    again = ended(far, far.coordinator(far.plan(STEPS)).recover("test", reason="once more").run)
+    assert again.state is State.RESOLVED
 
 
 def test_a_dead_agent_is_started_before_the_first_step(far: FarMachines) -> None:
@@ -148,7 +152,7 @@ def test_work_that_the_agent_is_in_the_middle_of_is_waited_for(far: FarMachines)
 def test_a_run_without_the_store_is_taken_in_when_that_is_back(
     far: FarMachines, tmp_path: Path
 ) -> None:
-    journal(far, "one").begin(an_order(epoch=41), {}, 0.0)
+    journal(far, "one").begin(an_order(epoch=2_000_000_041), {}, 0.0)
     back, plan = open_store(f"sqlite:///{tmp_path}/store.db"), far.plan(STEPS)
     far.store = apart = open_store(f"sqlite:///{direct_store(tmp_path)}")
     apart.epoch_at_least(far.carrier().top_epoch(agents_of(plan)))
@@ -164,7 +168,7 @@ def test_a_run_without_the_store_is_taken_in_when_that_is_back(
     assert stored.incident == replace(incident, epoch=stored.incident.epoch)
     assert stored.incident.epoch > 42
     assert len(back.reports(run)) == 2
-    assert back.timeline(run)[-1].text == "taken in, carried out with epoch 42"
+    assert back.timeline(run)[-1].text == "taken in, carried out with epoch 2000000042"
 
 
 def test_a_machine_that_lets_nobody_in_fails_the_step_with_the_reason(far: FarMachines) -> None:
