@@ -176,12 +176,15 @@ def _start(
         supervisor.start(_broker(broker, state))
     common = {"AUTOBOT_DR_HOME": str(settings.home.resolve()), "AUTOBOT_DR_BROKER_URL": url}
     control = configuration.fleet.control
+    api = _local_url(settings.listen_address, settings.listen_port)
     supervisor.start(
-        _coordinator(settings, common, state),
+        _coordinator(api, common, state),
         _beat(common, state),
         _agent(settings, control, common, state, notified),
         _flower(flower, common, state),
     )
+    if complaint := _answers(f"{api}/readyz"):
+        tell(f"warning: {complaint}; until that is mended, orders go over SSH")
     return Site(settings, state, control, _local_url(*flower), broker)
 
 
@@ -235,14 +238,14 @@ def _broker(broker: EmbeddedBroker, state: Path) -> Child:
     return Child("broker", broker.argv, {}, log, lambda: broker.complaint(host))
 
 
-def _coordinator(settings: Settings, common: Mapping[str, str], state: Path) -> Child:
-    url = _local_url(settings.listen_address, settings.listen_port)
+def _coordinator(api: str, common: Mapping[str, str], state: Path) -> Child:
+    # It has to come up without the broker too: that may be what is to be recovered.
     return Child(
         "coordinator",
         (sys.executable, "-m", "workers.coordinator"),
         common,
         state / "logs" / "coordinator.log",
-        lambda: _answers(f"{url}/readyz"),
+        lambda: _answers(f"{api}/healthz"),
     )
 
 

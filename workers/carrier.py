@@ -51,6 +51,12 @@ class Told(Protocol):
     def check(self, run: str, rung: int, branch: int, seconds: float) -> None: ...
 
 
+def names_of(incident: Incident, effect: Publish) -> frozenset[str]:
+    """What is in it: its orders, or the check alone."""
+    check = f"{incident.run} {effect.rung}.{effect.branch}"
+    return frozenset(each.id for each in effect.orders) or frozenset((check,))
+
+
 class DirectCarrier:
     """One per process. `coordinator` is set before anything is published."""
 
@@ -62,13 +68,13 @@ class DirectCarrier:
         self._room = threading.Semaphore(BRANCHES)
         self._closing = threading.Event()
         self._lock = threading.Lock()
-        self._out: set[tuple[str, ...]] = set()
+        self._out: set[frozenset[str]] = set()
 
     def publish(self, incident: Incident, effect: Publish) -> None:
         """Goes on in a thread. What is on its way already is not begun a second time."""
-        orders = tuple(each.id for each in effect.orders)
+        orders = names_of(incident, effect)
         with self._lock:
-            if orders and orders in self._out:
+            if any(orders & each for each in self._out):
                 return
             self._out.add(orders)
         # A daemon, so that whoever ends this process need not wait for a step at a far machine.
@@ -81,6 +87,14 @@ class DirectCarrier:
 
     def carries(self) -> bool:
         return True
+
+    def stranded(self) -> bool:
+        return False
+
+    def has(self, incident: Incident, effect: Publish) -> bool:
+        """Whether this is being carried out here already, or a part of it."""
+        with self._lock:
+            return any(names_of(incident, effect) & each for each in self._out)
 
     def top_epoch(self, agents: Collection[str]) -> int:
         """The highest epoch that was obeyed by any of them; one that cannot be asked says none."""
@@ -99,7 +113,7 @@ class DirectCarrier:
         """What was not begun is not; it is found overdue by whoever carries on."""
         self._closing.set()
 
-    def _carry(self, incident: Incident, effect: Publish, orders: tuple[str, ...]) -> None:
+    def _carry(self, incident: Incident, effect: Publish, orders: frozenset[str]) -> None:
         try:
             with self._room, ExitStack() as connections:
                 reached: dict[str, Reached] = {}

@@ -49,6 +49,10 @@ class ChainPublisher:
     def carries(self) -> bool:
         return self.listening()
 
+    def stranded(self) -> bool:
+        """What a broker has taken it delivers when it is back."""
+        return False
+
     def _order(self, order: WorkOrder) -> Signature:
         arguments = ", ".join(f"{name}={value!r}" for name, value in order.arguments.items())
         return self.app.signature(
