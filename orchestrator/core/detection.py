@@ -138,7 +138,7 @@ def _of_service(
         minor = True
     machine = picture.machines[view.machine]
     reason = view.reason
-    if machine.condition in (Condition.OFF, Condition.CUT_OFF):
+    if machine.condition in (Condition.OFF, Condition.CUT_OFF, Condition.AGENTLESS):
         reason = f"{view.machine} is {machine.condition}: {machine.reason}"
     return Failure(
         f"{'numbers:' if view.over_limit else SERVICE}{view.service}",

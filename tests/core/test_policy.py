@@ -102,6 +102,20 @@ def test_a_machine_that_runs_but_is_cut_off_is_power_cycled_as_policy_says(
     assert "says that it runs" in found.reason or policy is Approval.AUTO
 
 
+def test_nobody_is_asked_about_a_machine_that_was_looked_at_over_ssh() -> None:
+    sky = Sky().lose("m1", power=Kind.GOOD, times=4)
+    sky.doors.add("m1")
+    incident = sky.incident()
+    assert isinstance(sky.ruling(incident), Wait)
+    sky.mute.clear()  # its questions are asked over SSH instead, its agent stays silent
+    beats = dict(sky.beats)
+    sky.kinds["db/unit"] = Kind.BAD
+    sky.go()
+    sky.beats = beats
+    assert sky.picture().machines["m1"].condition is Condition.AGENTLESS
+    assert isinstance(sky.ruling(incident), Allowed)
+
+
 def test_a_machine_that_is_off_is_recovered_at_once() -> None:
     sky = Sky().lose("m1", times=2)
     assert isinstance(sky.ruling(sky.incident()), Allowed)
