@@ -9,7 +9,7 @@ import pytest
 from orchestrator.core.fleet import Approval
 from orchestrator.core.health import Limit, Use
 from orchestrator.core.policy import Allowed, Ask, Forbidden, Rules, Ruling, Wait, Window
-from orchestrator.core.sight import Start
+from orchestrator.core.sight import Condition, Start
 from tasks.contract import Kind
 from tests.core.sky import RULES, Sky
 
