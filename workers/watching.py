@@ -71,7 +71,7 @@ class Watching:
 
     def _broker(self) -> str:
         if self.coordinator.listening_since is None:
-            return "the broker does not answer; nothing can be ordered or heard"
+            return "the broker does not answer; orders go over SSH, and no agent is heard"
         return ""
 
     def _queues(self) -> str:

@@ -25,6 +25,8 @@ from tasks.contract import Kind
 FLEET, VANTAGE, SERVICE = "fleet", "vantage", "service:"
 #: Of what we need ourselves, what can wait for the morning.
 MINOR = frozenset({"own/queues", "own/backups"})
+#: What is only another name for a broker that is down.
+BROKERS = frozenset({"own/broker", "own/queues"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +97,10 @@ def _failures(
     for machine, seen in picture.machines.items():
         if seen.load and seen.load.health is Health.DEGRADED:
             yield _of_numbers(f"load:{machine}", machine, seen.load, picture.at)
+    broker = picture.services.get(fleet.broker)
     for name, standing in picture.own.items():
-        if standing.health is Health.DOWN:
+        # A service of the fleet that is ill has its own incident, with a remedy.
+        if standing.health is Health.DOWN and not (name in BROKERS and broker and broker.ill):
             grave = Severity.WARNING if name in MINOR else Severity.CRITICAL
             yield _of_numbers(name, "", standing, picture.at, severity=grave)
 
