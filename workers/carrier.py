@@ -31,8 +31,9 @@ from tasks.contract import AGENT_UNIT, Outcome, Progress, WorkOrder, WorkReport,
 from tasks.host import HostFault
 from tasks.operation import Result
 from workers.executor import Executor, Identity, report_on
+from workers.faraway import Say
 from workers.inbox import patiently
-from workers.reached import FarMachine, OwnMachine, Reached, Say
+from workers.reached import FarMachine, OwnMachine, Reached
 
 log = logging.getLogger("autobot_dr.direct")
 
@@ -158,7 +159,8 @@ class DirectCarrier:
         unit = str(fleet.machines[agent].settings.get("agent_unit", AGENT_UNIT))
         if agent == fleet.control:
             return OwnMachine(unit, self.state)
-        return FarMachine(door.through(self.inventory, agent), unit, say)
+        way = door.through(self.inventory, agent)
+        return FarMachine(way, unit, self.inventory.rules.clock, say)
 
     def _carry_out(self, order: WorkOrder, machine: Reached) -> WorkReport:
         by = Identity(order.agent, self.key, self.key.verify_key, self.state)
@@ -169,7 +171,7 @@ class DirectCarrier:
             return executor.handle(order.to_wire(), sent_as=order.operation)
         except HostFault as fault:
             # Only from before it was begun: later ones are the executor's.
-            nothing = Result(Outcome.FAILED, f"not begun: {fault}")
+            nothing = Result(Outcome.FAILED, f"not begun: {machine.about(fault)}")
             return report_on(order, nothing, started, machine.host.now(), by, machine.way)
 
     def _tell(self, progress: Progress) -> None:
