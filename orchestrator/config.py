@@ -54,6 +54,8 @@ def load(fleet_path: Path, runbooks: Path) -> Configuration | tuple[Fault, ...]:
         return (*notes, *uncallable, *faults)
     plans: dict[str, Plan] = {}
     warnings = list(notes)
+    known = inventory.fleet.services
+    scenarios = {p: e for p, e in scenarios.items() if e.only_with in ("", *known)}
     for path, scenario in scenarios.items():
         plan = compile_plan(scenario, inventory.fleet, TaskCatalog())
         if isinstance(plan, Plan):

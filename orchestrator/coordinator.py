@@ -13,13 +13,14 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from nacl.signing import VerifyKey
 
 from orchestrator.cataloguing import bound, catalogue
 from orchestrator.core.advance import advance
+from orchestrator.core.branch import unfinished
 from orchestrator.core.epochs import obeyed
 from orchestrator.core.events import (
     Acknowledged,
@@ -40,9 +41,9 @@ from orchestrator.core.events import (
 )
 from orchestrator.core.failure import Failure
 from orchestrator.core.fleet import Fleet, Scenario
-from orchestrator.core.incident import IllegalMove, Incident, State
+from orchestrator.core.incident import WORKING, IllegalMove, Incident, State
 from orchestrator.core.plan import Plan
-from orchestrator.core.told import also_ill
+from orchestrator.core.told import first_entries
 from orchestrator.lookout import Lookout
 from orchestrator.notebook import UnknownIncident
 from orchestrator.ports import Caller, Clock, Publisher, PublishFailed, Store
@@ -142,7 +143,7 @@ class Coordinator:
             failure=failure,
         )
         stored = self.store.open(incident)
-        for entry in _first_entries(failure, incident.opened_at):
+        for entry in first_entries(failure, incident.opened_at):
             self.store.add_entry(run, entry)
         return stored.incident
 
@@ -238,8 +239,14 @@ class Coordinator:
         for run in filter(self._is_mine, self.store.unfinished()):
             stored = self.store.load(run)
             if stored is not None:
-                self.apply(run, self._due(stored.incident))
+                self._take_over(self.apply(run, self._due(stored.incident)))
         self.send_effects()
+
+    def _take_over(self, incident: Incident) -> None:
+        """What was sent by a way that is gone goes by another one: the same orders again."""
+        if incident.state in WORKING and self.publisher.stranded():
+            for effect in unfinished(incident):
+                self._publish(incident, effect)
 
     def _is_mine(self, run: str) -> bool:
         return self.only in ("", run) and self.leads()
@@ -297,11 +304,3 @@ class Coordinator:
                     if self.caller:
                         self.caller.take(pending.effect, stored.incident, pending.id)
                 self.store.effect_sent(pending.id)
-
-
-def _first_entries(failure: Failure, now: float) -> Iterator[Entry]:
-    seconds = now - failure.first_bad_at
-    text = f"{failure.services[0]} is {failure.health}, {failure.severity}: {failure.reason}"
-    yield Entry(now, "watch", f"{text} (first seen {seconds:.1f} s ago)")
-    for each in failure.consequences:
-        yield Entry(now, "watch", also_ill(each))

@@ -105,6 +105,8 @@ def _sound(section: Json, model: type[M]) -> dict[str, M]:
 
 def _control(parts: _Parts) -> Iterator[Fault]:
     yield from parts.unknown("machines", "machine", parts.content.get("control"), ("control",))
+    if broker := parts.content.get("broker"):
+        yield from parts.unknown("services", "service", broker, ("broker",))
 
 
 def _reserved(parts: _Parts) -> Iterator[Fault]:

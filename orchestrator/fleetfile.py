@@ -136,6 +136,7 @@ class ThresholdsShape(Shape):
 class FleetShape(Shape):
     fleet: Name
     control: Name
+    broker: Name = ""
     objectives: ObjectivesShape
     ssh: SshShape
     contacts: Contacts
@@ -185,7 +186,7 @@ def build(shape: FleetShape) -> Inventory:
     objectives = Objectives(rto.target, rto.maximum, rpo.target, rpo.maximum)
     ssh = {name: each.ssh or shape.ssh for name, each in shape.machines.items()}
     return Inventory(
-        Fleet(shape.fleet, shape.control, machines, services, objectives),
+        Fleet(shape.fleet, shape.control, machines, services, objectives, shape.broker),
         tuple(each.contact for each in shape.contacts),
         {name: each.access for name, each in ssh.items()},
         tuple(_thresholds(shape.thresholds)),

@@ -71,6 +71,7 @@ class Overseer:
         self._verified: dict[str, float] = {}
         self._grace: dict[str, float] = {}
         self._hearing_since: float | None = None
+        self._doors: frozenset[str] = frozenset()
         self._started: list[tuple[str, Start, float]] = []
         self.view: View | None = None
         #: Called when something went down, so that it is looked at now and not in a second.
@@ -116,11 +117,24 @@ class Overseer:
         with self._lock:
             if self._hearing_since is None or now - self._hearing_since < seconds:
                 return ()
-            return tuple(
-                name
-                for name in self.coordinator.protected.fleet.machines
-                if now - self._beats.get(name, 0.0) > seconds
-            )
+            return self._quiet(now - seconds)
+
+    def _quiet(self, since: float) -> tuple[str, ...]:
+        machines = self.coordinator.protected.fleet.machines
+        return tuple(name for name in machines if self._beats.get(name, 0.0) < since)
+
+    def unheard(self, deaf_seconds: float) -> tuple[str, ...]:
+        """Those that only who goes there can tell of: all, when nobody is heard for so long."""
+        now = self.coordinator.now()
+        with self._lock:
+            if self._hearing_since is None:
+                return self._quiet(now - max(deaf_seconds, DEAD_AFTER))
+        return self.silent_machines(DEAD_AFTER)
+
+    def open_doors(self, machines: Collection[str]) -> None:
+        """Those of them whose SSH server answers now."""
+        with self._lock:
+            self._doors = frozenset(machines)
 
     def untold(self) -> tuple[str, ...]:
         """Watches of agents that are heard, and that say nothing of them."""
@@ -166,6 +180,7 @@ class Overseer:
                 dict(self._starts),
                 {name: self._grace_of(name) for name in self._starts},
                 dict(self._verified),
+                self._doors,
             )
         fleet = self.coordinator.protected.fleet
         picture = look_at_fleet(fleet, sight, now)
@@ -264,7 +279,7 @@ def _silent(picture: Picture) -> tuple[str, ...]:
     return tuple(
         name
         for name, each in picture.machines.items()
-        if each.condition in (Condition.CUT_OFF, Condition.SILENT)
+        if each.condition in (Condition.CUT_OFF, Condition.SILENT, Condition.AGENTLESS)
     )
 
 

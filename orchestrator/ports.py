@@ -159,7 +159,11 @@ class Publisher(Protocol):
         ...
 
     def carries(self) -> bool:
-        """Whether orders get to machines now, by whatever way. Answers within seconds."""
+        """Whether what is ordered now will get to machines, by whatever way."""
+        ...
+
+    def stranded(self) -> bool:
+        """Whether what was sent goes on by nobody, so that it has to be published again."""
         ...
 
 

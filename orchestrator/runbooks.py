@@ -1,5 +1,7 @@
 """Runbooks: one file is one scenario; the file's name is the scenario's.
 
+With `only_with: SERVICE` it is passed over in a fleet that has no such service.
+
 What lives here: the shape of a runbook and the way from it to the core's Scenario. What must
 not: knowing operations or the fleet; `compile_plan` finds out whether they fit.
 
@@ -70,6 +72,7 @@ class RunbookShape(Shape):
     impact: Line
     symptoms: list[Line] = Field(default_factory=list)
     services: list[Name] = Field(min_length=1)
+    only_with: Name = ""
     estimate: list[Positive] = Field(min_length=2, max_length=2)
     ladder: list[RungShape] = Field(min_length=1)
 
@@ -132,4 +135,5 @@ def _read(path: Path) -> Scenario | tuple[Fault, ...]:
         tuple(shape.services),
         rungs,
         (earliest, latest),
+        shape.only_with,
     )

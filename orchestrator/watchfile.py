@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from orchestrator import catalog
 from orchestrator.core.fleet import Approval, Check, Further
-from orchestrator.core.policy import Rules
+from orchestrator.core.policy import Clocks, Rules
 from orchestrator.schema import Duration, Line, Name, Positive, Shape
 from tasks.contract import Json
 
@@ -65,6 +65,7 @@ class RecoveryShape(Shape):
     backoff: Duration = 10.0
     settle: Positive = 600.0
     cut_off: Approval = Field(default=Approval.ASK, strict=False)
+    clock: Clocks = Field(default=Clocks.OWN, strict=False)
 
 
 def rules(shape: RecoveryShape) -> Rules:
@@ -75,6 +76,7 @@ def rules(shape: RecoveryShape) -> Rules:
         shape.backoff,
         shape.settle,
         shape.cut_off,
+        shape.clock,
     )
 
 

@@ -31,8 +31,9 @@ from tasks.contract import AGENT_UNIT, Headway, Outcome, Progress, WorkOrder, Wo
 from tasks.host import HostFault
 from tasks.operation import Result
 from workers.executor import Executor, Identity, report_on
+from workers.faraway import Say
 from workers.inbox import patiently
-from workers.reached import FarMachine, OwnMachine, Reached, Say
+from workers.reached import FarMachine, OwnMachine, Reached
 
 log = logging.getLogger("autobot_dr.direct")
 
@@ -53,6 +54,12 @@ class Told(Protocol):
     def check(self, run: str, rung: int, branch: int, seconds: float) -> None: ...
 
 
+def names_of(incident: Incident, effect: Publish) -> frozenset[str]:
+    """What is in it: its orders, or the check alone."""
+    check = f"{incident.run} {effect.rung}.{effect.branch}"
+    return frozenset(each.id for each in effect.orders) or frozenset((check,))
+
+
 class DirectCarrier:
     """One per process. `coordinator` is set before anything is published."""
 
@@ -64,14 +71,14 @@ class DirectCarrier:
         self._room = threading.Semaphore(BRANCHES)
         self._closing = threading.Event()
         self._lock = threading.Lock()
-        self._out: set[tuple[str, ...]] = set()
+        self._out: set[frozenset[str]] = set()
         self._withdrawn: dict[str, str] = {}
 
     def publish(self, incident: Incident, effect: Publish) -> None:
         """Goes on in a thread. What is on its way already is not begun a second time."""
-        orders = tuple(each.id for each in effect.orders)
+        orders = names_of(incident, effect)
         with self._lock:
-            if orders and orders in self._out:
+            if any(orders & each for each in self._out):
                 return
             self._out.add(orders)
         # A daemon, so that whoever ends this process need not wait for a step at a far machine.
@@ -90,6 +97,14 @@ class DirectCarrier:
     def carries(self) -> bool:
         return True
 
+    def stranded(self) -> bool:
+        return False
+
+    def has(self, incident: Incident, effect: Publish) -> bool:
+        """Whether this is being carried out here already, or a part of it."""
+        with self._lock:
+            return any(names_of(incident, effect) & each for each in self._out)
+
     def top_epoch(self, agents: Collection[str]) -> int:
         """The highest epoch that was obeyed by any of them; one that cannot be asked says none."""
         with ThreadPoolExecutor(BRANCHES) as pool:
@@ -107,7 +122,7 @@ class DirectCarrier:
         """What was not begun is not; it is found overdue by whoever carries on."""
         self._closing.set()
 
-    def _carry(self, incident: Incident, effect: Publish, orders: tuple[str, ...]) -> None:
+    def _carry(self, incident: Incident, effect: Publish, orders: frozenset[str]) -> None:
         try:
             with self._room, ExitStack() as connections:
                 reached: dict[str, Reached] = {}
@@ -152,7 +167,8 @@ class DirectCarrier:
         unit = str(fleet.machines[agent].settings.get("agent_unit", AGENT_UNIT))
         if agent == fleet.control:
             return OwnMachine(unit, self.state)
-        return FarMachine(door.through(self.inventory, agent), unit, say)
+        way = door.through(self.inventory, agent)
+        return FarMachine(way, unit, self.inventory.rules.clock, say)
 
     def _carry_out(self, order: WorkOrder, machine: Reached) -> WorkReport:
         by = Identity(order.agent, self.key, self.key.verify_key, self.state)
@@ -171,7 +187,7 @@ class DirectCarrier:
             return executor.handle(order.to_wire(), sent_as=order.operation)
         except HostFault as fault:
             # Only from before it was begun: later ones are the executor's.
-            nothing = Result(Outcome.FAILED, f"not begun: {fault}")
+            nothing = Result(Outcome.FAILED, f"not begun: {machine.about(fault)}")
             return report_on(order, nothing, started, machine.host.now(), by, machine.way)
 
     def _tell(self, progress: Progress) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +24,8 @@ from tasks.ssh_talk import Talk
 from workers import ledger
 
 log = logging.getLogger("autobot_dr.direct")
+
+Say = Callable[[str], None]
 
 #: Where an agent keeps its state unless its unit says otherwise, as its shipped unit has it.
 STATE = "/var/lib/autobot-dr"
@@ -73,8 +75,11 @@ def _program() -> str:
 class FarRows:
     """Rows of a ledger on another machine; usable while its lock is held."""
 
-    def __init__(self, host: SshHost, place: Place, *, seconds: float, patience: float) -> None:
+    def __init__(
+        self, host: SshHost, place: Place, say: Say, *, seconds: float, patience: float
+    ) -> None:
         """The lock is given up after `seconds`; for another's it waits for `patience`."""
+        self._say = say
         self._host, self._place, self._seconds = host, place, seconds
         self._patience = patience
         self._talk: Talk | None = None
@@ -126,7 +131,8 @@ class FarRows:
         more = (self._target, f"{self._patience:.1f}")
         seconds = self._seconds + self._patience
         with self._host.talk((*argv, *more), seconds=seconds, user=self._place.user) as talk:
-            _taken(talk.hear(seconds=self._patience + ANSWER_SECONDS))
+            if note := _taken(talk.hear(seconds=self._patience + ANSWER_SECONDS)):
+                self._say(str(note))
             yield talk
 
     def _ask(self, name: str, *arguments: Any) -> Any:
@@ -136,14 +142,16 @@ class FarRows:
 
     def _call(self, talk: Talk, name: str, arguments: Sequence[Any]) -> Any:
         talk.say(json.dumps([name, arguments]))
-        return _taken(talk.hear(seconds=ANSWER_SECONDS))
+        return _taken(talk.hear(seconds=ANSWER_SECONDS), self._say)
 
 
-def _taken(line: str) -> Any:
+def _taken(line: str, say: Say = lambda _: None) -> Any:
     try:
         answer: Mapping[str, Any] = json.loads(line)
     except ValueError as error:
         raise HostFault(f"the machine's journal answers {line[:100]!r}") from error
     if "fault" in answer:
         raise HostFault(f"the machine's journal: {answer['fault']}")
+    if note := answer.get("note"):
+        say(note)
     return answer["said"]

@@ -15,7 +15,8 @@ from orchestrator.core.health import Watch
 from tasks.contract import Reading, is_signed_by, sign
 from tasks.watching import Beat, WatchLine, WatchList
 
-STALE_SECONDS = 60.0  #: how far an agent's clock may be from ours
+#: How far an agent's clock may be from ours; less than what an order has to be picked up in.
+STALE_SECONDS = 15.0
 LIST_PAUSE, LIST_LONGEST_PAUSE = 10.0, 320.0  #: before a list is sent again, doubled each time
 
 

@@ -11,16 +11,21 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import re
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 JOURNAL = "journal.db"  #: in the agent's state folder; its locks lie beside it
+#: A file that is given up when the disk is full, so that what is done can be written down.
+RESERVE, RESERVE_BYTES = "reserve", 8 * 1024 * 1024
 PAUSE_SECONDS = 0.1  #: between two tries to get a lock that may be waited for only so long
 
 CALLS = ("recall", "highest_epoch", "top_epoch", "begin", "finish", "withdrawn")
@@ -45,10 +50,9 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self._folder = path.parent
-        self.db = sqlite3.connect(str(path), timeout=30, isolation_level=None)
-        self.db.execute("PRAGMA journal_mode=WAL")
-        self.db.execute("PRAGMA synchronous=FULL")
-        self.db.executescript(SCHEMA)
+        self.note = ""  #: what had to be done to write at all, for people
+        self.db = self._with_room(lambda: _opened(path))
+        _keep_reserve(self._folder / RESERVE)
 
     def recall(self, order: str) -> list[str | None] | None:
         """What was seen before it was begun, and its report, as JSON; None if not known."""
@@ -65,11 +69,17 @@ class Ledger:
 
     def begin(self, order: str, now: float, before: str, machine: str, epoch: int) -> None:
         """Raises if it was begun before."""
+        self._with_room(lambda: self._begin(order, now, before, machine, epoch))
+
+    def _begin(self, order: str, now: float, before: str, machine: str, epoch: int) -> None:
         with self._transaction():
             self.db.execute("INSERT INTO orders VALUES (?, ?, ?, NULL, 0)", (order, now, before))
             self._obey(machine, epoch)
 
     def finish(self, order: str, began: float, report: str, machine: str, epoch: int) -> None:
+        self._with_room(lambda: self._finish(order, began, report, machine, epoch))
+
+    def _finish(self, order: str, began: float, report: str, machine: str, epoch: int) -> None:
         with self._transaction():
             self.db.execute(
                 "INSERT INTO orders VALUES (?, ?, NULL, ?, 0)"
@@ -105,6 +115,21 @@ class Ledger:
     def close(self) -> None:
         self.db.close()
 
+    def _with_room(self, write: Callable[[], T]) -> T:
+        """Once more without the reserve, where there was no room."""
+        try:
+            return write()
+        except (sqlite3.OperationalError, OSError):
+            reserve = self._folder / RESERVE
+            if not reserve.exists() or _free(self._folder) >= RESERVE_BYTES:
+                raise
+            reserve.unlink()
+            self.note = (
+                f"the disk of {self._folder} is full; the agent's reserve there, "
+                f"{RESERVE_BYTES // 1024**2} MB, was given up so that its journal can be written"
+            )
+            return write()
+
     def _obey(self, machine: str, epoch: int) -> None:
         self.db.execute(
             "INSERT INTO epochs VALUES (?, ?) ON CONFLICT (machine)"
@@ -121,6 +146,30 @@ class Ledger:
             self.db.execute("ROLLBACK")
             raise
         self.db.execute("COMMIT")
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(str(path), timeout=30, isolation_level=None)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=FULL")
+    db.executescript(SCHEMA)
+    return db
+
+
+def _keep_reserve(path: Path) -> None:
+    """Made where there is plenty of room; without it all works as long as there is any."""
+    if path.exists() or _free(path.parent) < 4 * RESERVE_BYTES:
+        return
+    try:
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+    except OSError:
+        path.unlink(missing_ok=True)
+
+
+def _free(folder: Path) -> int:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
 
 
 def _lock_within(lock: Any, target: str, seconds: float) -> None:
@@ -143,12 +192,14 @@ def serve(folder: str, target: str, seconds: float) -> None:
         Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         ledger = Ledger(Path(folder) / JOURNAL)
         with ledger.alone(target, seconds=seconds):
-            _say(said=None)
+            _say(said=ledger.note)
             for line in sys.stdin:
                 name, arguments = json.loads(line)
                 if name not in CALLS:
                     raise ValueError(f"there is no call {name!r}")
-                _say(said=getattr(ledger, name)(*arguments))
+                ledger.note = ""
+                said = getattr(ledger, name)(*arguments)
+                _say(said=said, note=ledger.note)
     except (OSError, sqlite3.Error, Occupied) as fault:
         _say(fault=str(fault))
 

@@ -36,7 +36,11 @@ class ChainPublisher:
         links.append(self._check(incident, effect))
         try:
             chain(*links, app=self.app).apply_async(
-                root_id=incident.run, retry=True, retry_policy={"max_retries": 2}
+                root_id=incident.run,
+                retry=True,
+                retry_policy={"max_retries": 2},
+                # Else the result backend is asked as well, and breaks for good without a broker.
+                ignore_result=True,
             )
         except OperationalError as error:
             raise PublishFailed(f"the broker did not take the chain: {error}") from error
@@ -77,6 +81,10 @@ class ChainPublisher:
 
     def carries(self) -> bool:
         return self.listening()
+
+    def stranded(self) -> bool:
+        """What a broker has taken it delivers when it is back."""
+        return False
 
     def _order(self, order: WorkOrder) -> Signature:
         arguments = ", ".join(f"{name}={value!r}" for name, value in order.arguments.items())

@@ -8,15 +8,16 @@ at once the steps are through.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
+from orchestrator.core.policy import Clocks
 from tasks import systemd
 from tasks.contract import WorkOrder
 from tasks.host import Host, HostFault, LocalHost
 from tasks.operation import RECONSIDER_SECONDS
 from tasks.ssh import SshHost
-from workers.faraway import FarRows, Place, find_place
+from workers.faraway import FarRows, Place, Say, find_place
+from workers.ground import about_disk, mend_clock
 from workers.journal import Book, Journal
 from workers.ledger import JOURNAL
 
@@ -24,21 +25,20 @@ OVER_SSH, RIGHT_HERE = "over SSH", "by the coordinator, without the agent"
 EPOCH_SECONDS = 5.0  #: for reading a machine's highest epoch
 LEFT_ALONE = ("active", "activating", "reloading")
 
-Say = Callable[[str], None]
-
 
 class FarMachine:
     """Reached over SSH. HostFault where it cannot be."""
 
     way = OVER_SSH
 
-    def __init__(self, host: SshHost, unit: str, say: Say) -> None:
-        self.host, self._unit, self._say = host, unit, say
+    def __init__(self, host: SshHost, unit: str, clocks: Clocks, say: Say) -> None:
+        self.host, self._unit, self._clocks, self._say = host, unit, clocks, say
         self._place: Place | None = None
         self._started = False
 
     def book(self, order: WorkOrder) -> Book:
         if self._place is None:
+            mend_clock(self.host, self._clocks, self._say)
             self._started = self._start_agent()
         # As an agent does, wait for who is at work there: it may be on this very order.
         patience = max(order.not_after - self.host.now(), 0.0) + order.seconds
@@ -50,7 +50,13 @@ class FarMachine:
     def _open(self, seconds: float, patience: float) -> Book:
         if self._place is None:
             self._place = find_place(self.host, self._unit)
-        return Book(FarRows(self.host, self._place, seconds=seconds, patience=patience))
+        rows = FarRows(self.host, self._place, self._say, seconds=seconds, patience=patience)
+        return Book(rows)
+
+    def about(self, fault: HostFault) -> str:
+        """What is known of why nothing could be begun there."""
+        full = about_disk(self.host, self._place.state) if self._place else ""
+        return f"{fault}; {full}" if full else str(fault)
 
     def close(self) -> None:
         if self._started:
@@ -105,6 +111,9 @@ class OwnMachine:
             return Path(find_place(self.host, self._unit, str(self._state)).state)
         except HostFault:
             return self._state
+
+    def about(self, fault: HostFault) -> str:
+        return str(fault)
 
     def close(self) -> None:
         """Nothing is held."""

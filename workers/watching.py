@@ -18,6 +18,7 @@ from orchestrator.core.health import COORDINATOR, Watch
 from orchestrator.overseer import Overseer
 from orchestrator.own import OwnChecks, own_watches
 from orchestrator.rpo import RpoAlarm
+from orchestrator.standins import StandIns
 from orchestrator.watcher import Watcher
 from orchestrator.watches import make_watches
 from tasks import catalog
@@ -44,18 +45,21 @@ class Watching:
         self.ears = Ears(app, key, coordinator.protected.agents, self.overseer.heard)
         self.ears.set_lists(_by_machine(watches))
         asked = {"broker": self._broker, "queues": self._queues, "readings": self._readings}
+        self.standins = StandIns(configuration.inventory, self.overseer, watches)
         self.own = OwnChecks({**asked, **alarms}, self.overseer.take, coordinator.now)
 
     def start(self) -> None:
         self.ears.start()
         self.watcher.start()
         self.own.start()
+        self.standins.start()
 
     def tick(self) -> None:
         self.overseer.hearing(self.ears.listening_since())
         self.overseer.tick()
 
     def stop(self) -> None:
+        self.standins.stop()
         self.own.stop()
         self.watcher.stop()
         self.ears.stop()
@@ -67,7 +71,7 @@ class Watching:
 
     def _broker(self) -> str:
         if self.coordinator.listening_since is None:
-            return "the broker does not answer; nothing can be ordered or heard"
+            return "the broker does not answer; orders go over SSH, and no agent is heard"
         return ""
 
     def _queues(self) -> str:

@@ -3,7 +3,8 @@
 What lives here: the Publisher port over both ways, and the rule that chooses. What must not:
 how either way works. The broker's is the way, since it goes on without the coordinator; SSH is
 for a branch that begins at a machine whose agent is known to be dead while its SSH server
-answers, and for all branches once the broker has been away for a while. Choosing wrongly costs
+answers, and for all branches once the broker has been away for a while, those included that
+were sent before: the very same orders, which take effect once. Choosing wrongly costs
 time and nothing else: an order takes effect once, by whichever way it comes first.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
+from typing import Protocol
 
 from orchestrator import door
 from orchestrator.core.events import Entry, Publish, Withdraw
@@ -23,13 +25,21 @@ log = logging.getLogger("autobot_dr.coordinator")
 BROKER_PATIENCE = 10.0  #: seconds without the broker before orders go without it
 
 
+class Direct(Publisher, Protocol):
+    """The way without a broker."""
+
+    def has(self, incident: Incident, effect: Publish) -> bool:
+        """Whether this, or a part of it, is on its way already."""
+        ...
+
+
 class Ways:
     """One per coordinator. `silent` says which machines' agents are known to be dead now."""
 
     def __init__(
         self,
         chain: Publisher,
-        direct: Publisher,
+        direct: Direct,
         inventory: Inventory,
         store: Store,
         now: Clock,
@@ -51,7 +61,7 @@ class Ways:
                 self._heard(False)
                 if not (why := self._broker_away()):
                     raise
-        if why:
+        if why and not self.direct.has(incident, effect):
             if effect.orders:
                 name = incident.plan.branch(effect.rung, effect.branch).name
                 text = f"{name} is carried out by the coordinator, over SSH: {why}"
@@ -67,7 +77,11 @@ class Ways:
         return self._heard(self.chain.listening())
 
     def carries(self) -> bool:
-        return self._away_since is None or bool(self._broker_away())
+        """There is always a way; while the broker's patience lasts, the orders wait."""
+        return True
+
+    def stranded(self) -> bool:
+        return bool(self._broker_away())
 
     def by_ssh(self, machines: Collection[str]) -> frozenset[str]:
         """Those of them that can be worked on although their agents are dead: our own always."""

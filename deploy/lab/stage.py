@@ -149,8 +149,9 @@ class Theatre:
             )
         try:
             self._await_up(child, log)
-            url = (self.home / "state" / "broker" / "url").read_text().strip()
-            configure_agents(self.lab, self.home, url)
+            url = self.environment.get("AUTOBOT_DR_BROKER_URL")
+            own = self.home / "state" / "broker" / "url"
+            configure_agents(self.lab, self.home, url or own.read_text().strip())
             yield
         finally:
             child.terminate()

@@ -153,6 +153,16 @@ def ask_check(
     return Change(with_branch(incident, branch, asked), incident.steps, (publish,))
 
 
+def unfinished(incident: Incident) -> tuple[Publish, ...]:
+    """What was sent and has not come back: of each running branch the very same orders."""
+    found = []
+    for index, state in enumerate(incident.branches):
+        out = [each for each in current_steps(incident, index) if each.outcome is None]
+        if state.running and (out or state.check_due is not None):
+            found.append(_publish(incident, index, out))
+    return tuple(found)
+
+
 def with_branch(incident: Incident, branch: int, state: BranchState) -> tuple[BranchState, ...]:
     states = list(incident.branches)
     states[branch] = state

@@ -25,6 +25,8 @@ from tasks.contract import Kind
 FLEET, VANTAGE, SERVICE = "fleet", "vantage", "service:"
 #: Of what we need ourselves, what can wait for the morning.
 MINOR = frozenset({"own/queues", "own/backups"})
+#: What is only another name for a broker that is down.
+BROKERS = frozenset({"own/broker", "own/queues"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,9 @@ def _failures(
         if seen.load and seen.load.health is Health.DEGRADED:
             yield _of_numbers(f"load:{machine}", machine, seen.load, picture.at)
     for name, standing in picture.own.items():
-        needed = picture.services.get(picture.own_needs.get(name, ""))
+        # A service of the fleet that is ill has its own incident, with a remedy.
+        first = fleet.broker if name in BROKERS else picture.own_needs.get(name, "")
+        needed = picture.services.get(first)
         if standing.health is Health.DOWN and not (needed and needed.ill):
             minor = name in MINOR or name.startswith(CAPTURES)
             grave = Severity.WARNING if minor else Severity.CRITICAL
@@ -140,7 +144,7 @@ def _of_service(
         minor = True
     machine = picture.machines[view.machine]
     reason = view.reason
-    if machine.condition in (Condition.OFF, Condition.CUT_OFF):
+    if machine.condition in (Condition.OFF, Condition.CUT_OFF, Condition.AGENTLESS):
         reason = f"{view.machine} is {machine.condition}: {machine.reason}"
     return Failure(
         f"{'numbers:' if view.over_limit else SERVICE}{view.service}",

@@ -80,6 +80,7 @@ class Fleet:
     machines: Mapping[str, Machine]
     services: Mapping[str, Service]
     objectives: Objectives
+    broker: str = ""  #: the service that is our own broker, if it is one of the fleet's
 
     def services_on(self, machine: str) -> tuple[Service, ...]:
         return tuple(each for each in self.services.values() if each.machine == machine)
@@ -135,3 +136,4 @@ class Scenario:
     services: tuple[str, ...]  #: what must be healthy again for a rung to count
     ladder: tuple[Rung, ...]
     estimate_s: tuple[float, float]  #: what people expect it to take: from, to
+    only_with: str = ""  #: a service; a fleet without it has no use for this scenario

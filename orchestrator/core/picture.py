@@ -69,10 +69,24 @@ def _machine(eye: Eye, name: str) -> MachineView:
         return MachineView(name, Condition.UNKNOWN, "its agent was not heard yet", load=load)
     since = eye.now - quiet
     silence = f"its agent was not heard for {quiet:.0f} s"
+    if name in eye.sight.doors:
+        reason = f"its SSH server answers, but {silence}"
+        return MachineView(name, Condition.AGENTLESS, reason, since, load)
     if said and said.kind is Kind.GOOD:
-        reason = f"its hypervisor says that it runs, but {silence}"
+        reason = f"its hypervisor says that it runs, but {silence}{_neither(eye, name, since)}"
         return MachineView(name, Condition.CUT_OFF, reason, since, load)
     return MachineView(name, Condition.SILENT, silence, since, load)
+
+
+def _neither(eye: Eye, machine: str, since: float) -> str:
+    """The neighbours that do not reach it either."""
+    lasts = (
+        standing.last
+        for service in eye.fleet.services_on(machine)
+        for standing in eye.by.get((Use.NEIGHBOUR, service.name), ())
+    )
+    names = {e.vantage for e in lasts if e and e.asked_at > since and is_bad(e.kind)}
+    return f", and {', '.join(sorted(names))} cannot reach it either" if names else ""
 
 
 def _with_cause(

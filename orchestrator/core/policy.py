@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from orchestrator.core.common import Common
 from orchestrator.core.common import Verdict as Sure
@@ -18,6 +19,14 @@ from orchestrator.core.health import Health
 from orchestrator.core.incident import Incident
 from orchestrator.core.sight import Condition, Evidence, Picture, ServiceView
 from tasks.contract import Kind
+
+
+class Clocks(StrEnum):
+    """What is done about a machine's clock that is off, where only SSH gets through."""
+
+    NEVER = "never"
+    OWN = "own"  #: its own time service is told to step it
+    SET = "set"  #: and where that does not help, it is set to the coordinator's
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,7 @@ class Rules:
     backoff_s: float = 10.0  #: before the second recovery of a service; doubled before each next
     settle_s: float = 600.0  #: healthy for so long, an incident is closed
     cut_off: Approval = Approval.ASK  #: power-cycling a machine that runs but cannot be reached
+    clock: Clocks = Clocks.OWN
     share: float = 0.5  #: so much of the fleet gone at once has a common cause
     window_s: float = 30.0
     sure_after_s: float = 20.0  #: a second witness is awaited so long before a person is asked

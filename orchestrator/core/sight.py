@@ -20,7 +20,8 @@ class Condition(StrEnum):
 
     UP = "up"  #: its agent was heard
     OFF = "off"  #: its hypervisor says so
-    CUT_OFF = "cut off"  #: it runs, says its hypervisor, and nobody hears its agent
+    AGENTLESS = "without agent"  #: nobody hears its agent, and its SSH server answers
+    CUT_OFF = "cut off"  #: it runs, says its hypervisor, and neither of both is heard
     SILENT = "silent"  #: nobody hears its agent, and no hypervisor can be asked
     UNKNOWN = "unknown"  #: not long enough to tell
 
@@ -54,6 +55,7 @@ class Sight:
     grace_s: Mapping[str, float] = field(default_factory=dict)  #: how long a start may take
     #: When a run last saw each service healthy from outside; what was bad before is over.
     verified: Mapping[str, float] = field(default_factory=dict)
+    doors: frozenset[str] = frozenset()  #: silent machines whose SSH server answers
 
 
 @dataclass(frozen=True, slots=True)

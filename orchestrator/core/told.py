@@ -7,7 +7,7 @@ decision; nothing but people's documents rests on a timeline.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.events import Entry
@@ -26,6 +26,15 @@ _FALLBACK = "the fallback "
 def also_ill(consequence: str) -> str:
     """The line for what nobody is called about, because its cause has an incident."""
     return f"{ALSO_ILL}{consequence}"
+
+
+def first_entries(failure: Failure, now: float) -> Iterator[Entry]:
+    """What was seen when it was opened."""
+    seconds = now - failure.first_bad_at
+    text = f"{failure.services[0]} is {failure.health}, {failure.severity}: {failure.reason}"
+    yield Entry(now, "watch", f"{text} (first seen {seconds:.1f} s ago)")
+    for each in failure.consequences:
+        yield Entry(now, "watch", also_ill(each))
 
 
 @dataclass(frozen=True, slots=True)

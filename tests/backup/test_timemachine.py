@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,11 @@ def settings(made: Capture, **more: Any) -> Settings:
 
 
 def order(operation: str, wanted: Settings, **more: Any) -> Result:
-    given = {"into": wanted.into, "captured": wanted.captured, "address": "127.0.0.1"}
+    given: dict[str, Any] = {
+        "into": wanted.into,
+        "captured": wanted.captured,
+        "address": "127.0.0.1",
+    }
     given |= {"port": wanted.port, **more}
     known = set(operations()[operation].arguments.__dataclass_fields__)
     only = {key: value for key, value in given.items() if key in known}
@@ -130,7 +135,7 @@ def test_a_second_is_taken_from_the_history_that_has_it(source: Redis, tmp_path:
             source.ask("RPUSH", "log", str(number))
             seconds.append(next_second(made))
             assert cutting.cut(wanted).manifest.state is State.VERIFIED
-            wait_for("its base", lambda n=number: len(made.histories()) == n + 2)
+            wait_for("its base", partial(_has_bases, made, number + 2))
         for number, at in enumerate(seconds):
             manifest = cutting.cut(replace(wanted, at=at)).manifest
             assert manifest.state is State.VERIFIED
@@ -248,7 +253,7 @@ def test_old_histories_go_after_a_proof_and_never_the_newest(source: Redis, tmp_
         for number in range(2):
             next_second(made)
             assert cutting.cut(wanted).manifest.state is State.VERIFIED
-            wait_for("its base", lambda n=number: _number(made.histories()[-1]) == n + 2)
+            wait_for("its base", partial(_newest_is, made, number + 2))
         next_second(made)
         time.sleep(1.1)
         source.kill()
@@ -257,6 +262,14 @@ def test_old_histories_go_after_a_proof_and_never_the_newest(source: Redis, tmp_
         assert [_number(each) for each in made.histories()] == [3]
         assert not list(made.root.glob(f"{choosing.GOING}*"))
         made.process.log.write_text("")
+
+
+def _has_bases(made: Capture, count: int) -> bool:
+    return len(made.histories()) == count
+
+
+def _newest_is(made: Capture, number: int) -> bool:
+    return _number(made.histories()[-1]) == number
 
 
 def _number(folder: Path) -> int:

@@ -98,6 +98,7 @@ class Sky:
         self.metrics: dict[str, Mapping[str, float]] = {}
         self.standings: dict[str, Standing] = {}
         self.beats = dict.fromkeys(fleet.machines, now)
+        self.doors: set[str] = set()  # machines whose SSH server answers
         self.mute: set[str] = set()  # machines whose agents are not heard
         self.hearing_since: float | None = 0.0
         self.starts: dict[str, Start] = {}
@@ -165,6 +166,7 @@ class Sky:
             self.starts,
             self.grace_s,
             self.verified,
+            frozenset(self.doors),
         )
 
     def picture(self) -> Picture:

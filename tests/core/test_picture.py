@@ -141,6 +141,23 @@ def test_a_machine_that_is_off_is_told_from_one_that_is_cut_off(
     )
 
 
+def test_a_machine_that_ssh_reaches_is_not_cut_off() -> None:
+    sky = Sky().lose("m1", power=Kind.GOOD, times=4)
+    sky.doors.add("m1")
+    view = sky.picture().machines["m1"]
+    assert view.condition is Condition.AGENTLESS
+    assert view.reason.startswith("its SSH server answers, but its agent was not heard")
+
+
+def test_a_cut_machine_has_the_neighbours_that_do_not_reach_it_as_witnesses() -> None:
+    sky = Sky()
+    sky.add("db/seen-from-m2", Use.NEIGHBOUR, vantage="m2")
+    sky.kinds["db/seen-from-m2"] = Kind.SILENT
+    view = sky.lose("m1", power=Kind.GOOD, times=4).picture().machines["m1"]
+    assert view.condition is Condition.CUT_OFF
+    assert view.reason.endswith(", and m2 cannot reach it either")
+
+
 def test_nobody_is_silent_while_nobody_can_be_heard() -> None:
     sky = Sky().lose("m1", power=Kind.GOOD, times=10)
     sky.hearing_since = None

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.core.fleet import Approval
 from orchestrator.core.health import Limit, Use
 from orchestrator.core.policy import Allowed, Ask, Forbidden, Rules, Ruling, Wait, Window
-from orchestrator.core.sight import Start
+from orchestrator.core.sight import Condition, Start
 from tasks.contract import Kind
 from tests.core.sky import RULES, Sky
 
@@ -100,6 +100,20 @@ def test_a_machine_that_runs_but_is_cut_off_is_power_cycled_as_policy_says(
     found = sky.ruling(sky.incident(), replace(RULES, cut_off=policy))
     assert isinstance(found, ruling)
     assert "says that it runs" in found.reason or policy is Approval.AUTO
+
+
+def test_nobody_is_asked_about_a_machine_that_was_looked_at_over_ssh() -> None:
+    sky = Sky().lose("m1", power=Kind.GOOD, times=4)
+    sky.doors.add("m1")
+    incident = sky.incident()
+    assert isinstance(sky.ruling(incident), Wait)
+    sky.mute.clear()  # its questions are asked over SSH instead, its agent stays silent
+    beats = dict(sky.beats)
+    sky.kinds["db/unit"] = Kind.BAD
+    sky.go()
+    sky.beats = beats
+    assert sky.picture().machines["m1"].condition is Condition.AGENTLESS
+    assert isinstance(sky.ruling(incident), Allowed)
 
 
 def test_a_machine_that_is_off_is_recovered_at_once() -> None:

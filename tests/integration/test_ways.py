@@ -83,3 +83,27 @@ def test_without_the_broker_a_run_goes_over_ssh_and_nothing_is_repeated_when_it_
     assert ways(far, again.run) == []
     assert far.effects("one") == ["restart one.service"] * 2
     assert far.effects("two") == ["restart two.service"] * 2
+
+
+def test_what_a_lost_broker_had_taken_goes_on_over_ssh(
+    far: FarMachines, broker: rig.Broker
+) -> None:
+    """Nobody has the orders any more, and one of them is in the middle."""
+    (far.units("one") / "seconds").write_text("3")
+    coordinator = far.through_a_broker(far.plan(STEPS), broker.url, patience=2)
+    for machine in ("one", "two"):
+        far.start_agent(machine, broker.url)
+    run = coordinator.recover("test", reason="a test").run
+    rig.wait_for("the first step", lambda: far.effects("one") != [])
+    broker.kill()
+    incident = ended(far, run)
+    assert incident.state is State.RESOLVED, incident.reason
+    assert len(ways(far, run)) == 1
+    assert [each.attempt for each in incident.steps] == [1, 1]
+    broker.start()
+    rig.wait_for("the broker", coordinator.publisher.listening)
+    again = ended(far, coordinator.recover("test", reason="once more").run)
+    assert again.state is State.RESOLVED, again.reason
+    assert ways(far, again.run) == []
+    for machine in ("one", "two"):
+        assert far.effects(machine) == [f"restart {machine}.service"] * 2

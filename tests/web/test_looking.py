@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from orchestrator.leadership import Standing
 from orchestrator.schedule import Lateness
 from orchestrator.web import metrics
 from orchestrator.web.access import Role
@@ -35,7 +36,7 @@ def test_viewers_share_one_look(api: Api) -> None:
 
 
 def test_while_somebody_looks_others_see_the_last_readings(world: World) -> None:
-    board = StatusBoard(world.coordinator, lambda: None)
+    board = StatusBoard(world.coordinator, lambda: None, lambda: Standing("alone"))
     first, now = board.readings(), world.coordinator.now
     world.coordinator.now = lambda: now() + 100
     with board._lock:

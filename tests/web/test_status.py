@@ -106,6 +106,7 @@ def test_what_a_person_ordered_is_shown_while_it_works(world: World, api: Api) -
         (Condition.OFF, "down"),
         (Condition.CUT_OFF, "unknown"),
         (Condition.SILENT, "unknown"),
+        (Condition.AGENTLESS, "unknown"),
         (Condition.UNKNOWN, "unknown"),
     ],
 )

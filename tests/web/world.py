@@ -84,6 +84,9 @@ class KeepingPublisher:
     def carries(self) -> bool:
         return self.listening()
 
+    def stranded(self) -> bool:
+        return False
+
     def listening(self) -> bool:
         return not self.away
 
