@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from orchestrator.core.escalation import Call, NewCall
+from orchestrator.core.events import Entry
 
 #: Who claimed a call and was not heard of for so long has died. Longer than any attempt lasts.
 CLAIM_SECONDS = 30.0
@@ -39,7 +40,9 @@ class CallBook(Protocol):
         """The call, one attempt further and in our hands; None if it does not wait."""
         ...
 
-    def sent(self, call: Call, now: float) -> None: ...
+    def sent(self, call: Call, told: Entry) -> None:
+        """It went out at `told.at`; the timeline's line is written with the mark, or neither."""
+        ...
 
     def failed(
         self,

@@ -141,8 +141,6 @@ class Deliverer:
                 self._failed(call, failed)
             else:
                 self._mark_sent(call)
-                did = "called" if call.kind is CallKind.CALL else "told"
-                self._note(call, f"{did} {call.role} (level {call.level + 1}): {call.reason}")
 
     def _message(self, notices: Sequence[Notice]) -> Message:
         try:
@@ -157,13 +155,16 @@ class Deliverer:
 
     def _mark_sent(self, call: Call) -> None:
         """Tried for a while, since a call that is not marked would be made again."""
+        did = "called" if call.kind is CallKind.CALL else "told"
+        text = f"{did} {call.role} (level {call.level + 1}): {call.reason}"
+        told = Entry(self.now(), "call", text)
         for _ in range(MARKING_TRIES):
             try:
-                return self.store.calls.sent(call, self.now())
+                return self.store.calls.sent(call, told)
             except StoreUnavailable as error:
                 log.warning("%s: sent, but not marked yet: %s", call.key, error)
                 time.sleep(1)
-        return self.store.calls.sent(call, self.now())
+        return self.store.calls.sent(call, told)
 
     def _failed(self, call: Call, failed: Failed) -> None:
         book, now = self.store.calls, self.now()

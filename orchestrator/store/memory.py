@@ -31,7 +31,7 @@ class MemoryStore:
     """A `Store` in plain containers under one lock."""
 
     def __init__(self) -> None:
-        self.calls = MemoryCalls()
+        self.calls = MemoryCalls(self.add_entry)
         self._lock = Lock()
         self.lease, self.fence = MemoryLease(), Fence()
         self._epoch = 0

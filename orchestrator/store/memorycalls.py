@@ -12,14 +12,16 @@ from threading import Lock
 from typing import Any
 
 from orchestrator.core.escalation import Call, CallState, NewCall
+from orchestrator.core.events import Entry
 from orchestrator.notify.book import CLAIM_SECONDS
 
 
 class MemoryCalls:
     """A `CallBook` in a dictionary under one lock."""
 
-    def __init__(self) -> None:
+    def __init__(self, add_entry: Callable[[str, Entry], None]) -> None:
         self._lock = Lock()
+        self._add_entry = add_entry
         self._calls: dict[int, Call] = {}
 
     def plan(self, calls: Sequence[NewCall]) -> None:
@@ -45,14 +47,15 @@ class MemoryCalls:
             self._calls[call] = claimed
             return claimed
 
-    def sent(self, call: Call, now: float) -> None:
+    def sent(self, call: Call, told: Entry) -> None:
         ours = (CallState.SENDING, CallState.STOPPED)
-        self._change(
+        if self._change(
             lambda c: _same(c, call) and c.state in ours,
             state=CallState.SENT,
-            ended_at=now,
+            ended_at=told.at,
             error="",
-        )
+        ):
+            self._add_entry(call.run, told)
 
     def failed(
         self,

@@ -8,15 +8,16 @@ moment of the claim then proves whose it is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.core.escalation import Call, CallKind, CallState, NewCall
+from orchestrator.core.events import Entry
 from orchestrator.notify.book import CLAIM_SECONDS
-from orchestrator.store.tables import CALLS
+from orchestrator.store.tables import CALLS, TIMELINE
 from orchestrator.store.transaction import transaction
 
 _WAITS = CALLS.c.state == CallState.WAITING.value
@@ -59,12 +60,15 @@ class SqlCalls:
             row = connection.execute(claimed).mappings().first()
             return _call(row) if row else None
 
-    def sent(self, call: Call, now: float) -> None:
+    def sent(self, call: Call, told: Entry) -> None:
         # Also one that was stopped meanwhile: it went out.
         ours = CALLS.c.state.in_([CallState.SENDING.value, CallState.STOPPED.value])
-        values = {"state": CallState.SENT.value, "ended_at": now, "error": ""}
+        values = {"state": CallState.SENT.value, "ended_at": told.at, "error": ""}
         with transaction(self._writes) as connection:
-            connection.execute(sa.update(CALLS).where(*_same(call), ours).values(values))
+            marked = connection.execute(sa.update(CALLS).where(*_same(call), ours).values(values))
+            if marked.rowcount:
+                line = {"run": call.run, **asdict(told)}
+                connection.execute(sa.insert(TIMELINE), line)
 
     def failed(
         self,

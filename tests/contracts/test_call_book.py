@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.escalation import Call, CallKind, CallState, NewCall
+from orchestrator.core.events import Entry
 from orchestrator.notify.book import CLAIM_SECONDS, CallBook
 from orchestrator.ports import Store
 from tests.contracts.databases import new_incident
@@ -36,6 +37,10 @@ def claimed(book: CallBook, call: int = 1, now: float = 20.0) -> Call:
     return found
 
 
+def line(at: float) -> Entry:
+    return Entry(at, "call", "called one")
+
+
 def states(book: CallBook, run: str = RUN) -> list[str]:
     return [each.state.value for each in book.of_run(run)]
 
@@ -56,7 +61,7 @@ def test_a_planned_call_reads_back_as_it_was(book: CallBook) -> None:
 
 def test_a_key_is_written_once(book: CallBook) -> None:
     book.plan([new(), new("two")])
-    book.sent(claimed(book), 21.0)
+    book.sent(claimed(book), line(21.0))
     book.plan([new(due_at=99.0), new("three"), new("three")])
     book.plan([])
     assert [each.role for each in book.of_run(RUN)] == ["one", "two", "three"]
@@ -92,13 +97,21 @@ def test_one_of_many_gets_a_call(book: CallBook) -> None:
 def test_a_sent_call_stays_sent(book: CallBook) -> None:
     book.plan([new()])
     call = claimed(book)
-    book.sent(call, 21.0)
+    book.sent(call, line(21.0))
     book.failed(call, "late", 22.0, retry_at=23.0)
     book.drop(call.id, "late", 22.0)
     book.stop([call.id], "late", 22.0)
     assert book.recover(1000.0) == 0
     after = only(book.of_run(RUN))
     assert (after.state, after.ended_at, after.error) == (CallState.SENT, 21.0, "")
+
+
+def test_the_line_of_a_sent_call_is_in_the_timeline_once(store: Store, book: CallBook) -> None:
+    book.plan([new()])
+    call = claimed(book)
+    book.sent(call, line(21.0))
+    book.sent(call, line(22.0))
+    assert list(store.timeline(RUN)) == [line(21.0)]
 
 
 def test_a_failed_attempt_waits_for_its_time_and_is_counted(book: CallBook) -> None:
@@ -113,7 +126,7 @@ def test_a_failed_attempt_waits_for_its_time_and_is_counted(book: CallBook) -> N
 
 def test_a_call_that_is_given_up_moves_others_up(book: CallBook) -> None:
     book.plan([new("a"), new("b", 900.0), new("c", 1800.0), new("d", 5.0), new("e", 900.0)])
-    book.sent(claimed(book, 5), 20.5)
+    book.sent(claimed(book, 5), line(20.5))
     call = claimed(book)
     book.failed(call, "no such person", 21.0, sooner=[2, 4, 5])
     found = {each.role: each for each in book.of_run(RUN)}
@@ -126,7 +139,7 @@ def test_a_call_that_is_given_up_moves_others_up(book: CallBook) -> None:
 def test_stopping_takes_out_what_waits_and_nothing_else(book: CallBook) -> None:
     book.plan([new("a"), new("b", 900.0)])
     book.plan([new("c", kind=CallKind.INFORM), new("d", key="other", run="run-2")])
-    book.sent(claimed(book), 21.0)
+    book.sent(claimed(book), line(21.0))
     book.stop([], "acknowledged", 22.0)
     book.stop([1, 2, 77], "acknowledged", 22.0)
     assert states(book) == ["sent", "stopped", "waiting"]
@@ -141,7 +154,7 @@ def test_a_call_that_is_stopped_on_its_way_is_not_made_again(book: CallBook) -> 
     fails, arrives = claimed(book, 1), claimed(book, 2)
     book.stop([1, 2, 3], "acknowledged", 21.0)
     book.failed(fails, "nobody listens", 22.0, retry_at=23.0, sooner=[3])
-    book.sent(arrives, 22.0)
+    book.sent(arrives, line(22.0))
     assert states(book) == ["stopped", "sent", "stopped"]
     assert list(book.due(10_000.0)) == []
 
@@ -165,8 +178,8 @@ def test_what_the_dead_claimed_waits_again(book: CallBook) -> None:
     again = claimed(book, 1, now=51.0)
     assert again.attempts == 2
     # It was not dead after all, but it was too slow: the call is somebody else's.
-    book.sent(dead, 52.0)
+    book.sent(dead, line(52.0))
     book.failed(dead, "late", 52.0)
     assert only([c for c in book.of_run(RUN) if c.id == 1]) == again
-    book.sent(again, 53.0)
+    book.sent(again, line(53.0))
     assert states(book) == ["sent", "sending"]

@@ -130,6 +130,7 @@ def test_each_level_is_called_once_though_the_coordinator_is_killed_between(
     incident = fleet.await_incident("redis", began, ("escalated",), 30)
     needed = seconds(incident["ended_at"])
     wait_for("the first level's mail", lambda: len(calls(fleet, began)) == 1, seconds=6)
+    wait_for("its mark", lambda: "called " in told(fleet, incident), seconds=6, pause=0.2)
     os.kill(coordinator(fleet), signal.SIGKILL)
     wait_for("all levels' mails", lambda: len(calls(fleet, began)) == 3, seconds=40, pause=0.5)
     time.sleep(6)
