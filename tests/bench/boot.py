@@ -29,29 +29,6 @@ def ratios(name: str, product: Product, rounds: int | None, what: str) -> list[F
         product.lab.power_all("kill")
         asked_at, run = product.recover("full-system", quiet=2.0)
         booted = product.lab.boot_times()
-        import json, os
-
-        json.dump(
-            {
-                "asked_at": asked_at,
-                "run": run,
-                "log": [
-                    (a, n, {k: str(v) for k, v in g.items()})
-                    for a, n, g in (
-                        product.hvhost.wsman.asked if hasattr(product, "hvhost") else []
-                    )
-                ],
-                "spawned": {n: product.lab.machine(n).told() for n in product.lab.machines},
-                "booted": [(e.machine, e.boot_s, dict(e.units)) for e in booted],
-                "path": [
-                    list(clocks.critical_path(booted, graph).machines),
-                    clocks.critical_path(booted, graph).seconds,
-                ],
-            },
-            open(f"/tmp/hypervisors-prof-{name}-{number}.json", "w"),
-        )
-        if hasattr(product, "hvhost"):
-            product.hvhost.wsman.asked.clear()
         path = clocks.critical_path(booted, graph)
         if number >= 0:
             times.append(moment(run["ended_at"]) - asked_at)

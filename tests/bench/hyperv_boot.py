@@ -21,10 +21,9 @@ from tests.hyperv.on_lab import hyperv_over
 @contextmanager
 def running(lab: Lab, home: Path, logs: Path) -> Iterator[Product]:
     with (
-        hyperv_over(lab, home.parent / "hyperv") as (host, fleet),
+        hyperv_over(lab, home.parent / "hyperv") as (_, fleet),
         product.running(lab, home, logs, fleet) as made,
     ):
-        made.hvhost = host
         yield made
 
 
