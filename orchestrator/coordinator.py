@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from nacl.signing import VerifyKey
 
+from orchestrator.booting import learn, timed
 from orchestrator.cataloguing import bound, catalogue
 from orchestrator.core.advance import advance
 from orchestrator.core.events import (
@@ -117,7 +118,7 @@ class Coordinator:
             epoch=0,
             scenario=plan.scenario,
             reason=reason,
-            plan=bound(plan, self.store, self.protected.fleet),
+            plan=timed(bound(plan, self.store, self.protected.fleet), self.store),
             opened_at=self.now(),
         )
         self.store.open(incident)
@@ -134,7 +135,7 @@ class Coordinator:
             epoch=0,
             scenario=plan.scenario,
             reason=failure.reason,
-            plan=bound(plan, self.store, self.protected.fleet),
+            plan=timed(bound(plan, self.store, self.protected.fleet), self.store),
             opened_at=self.now(),
             failure=failure,
         )
@@ -200,6 +201,7 @@ class Coordinator:
         try:
             catalogue(report, self.store, self.protected.fleet)
             self.apply(report.run, Reported(report))
+            learn(report, self.store)
         except UnknownRun:
             log.warning("a report for %s, of a run that is not known; ignored", report.order)
             return
