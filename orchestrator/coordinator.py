@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from nacl.signing import VerifyKey
 
+from orchestrator.booting import learn, timed
 from orchestrator.cataloguing import bound, catalogue
 from orchestrator.core.advance import advance
 from orchestrator.core.branch import unfinished
@@ -121,7 +122,7 @@ class Coordinator:
             epoch=0,
             scenario=plan.scenario,
             reason=reason,
-            plan=bound(plan, self.store, self.protected.fleet),
+            plan=timed(bound(plan, self.store, self.protected.fleet), self.store),
             opened_at=self.now(),
         )
         self.store.open(incident)
@@ -138,7 +139,7 @@ class Coordinator:
             epoch=0,
             scenario=plan.scenario,
             reason=failure.reason,
-            plan=bound(plan, self.store, self.protected.fleet),
+            plan=timed(bound(plan, self.store, self.protected.fleet), self.store),
             opened_at=self.now(),
             failure=failure,
         )
@@ -206,6 +207,7 @@ class Coordinator:
             if epoch := obeyed(report):
                 self.store.epoch_at_least(epoch)
             self.apply(report.run, Reported(report))
+            learn(report, self.store)
         except UnknownRun:
             log.warning("a report for %s, of a run that is not known; ignored", report.order)
             return

@@ -129,7 +129,7 @@ def _addresses(parts: _Parts) -> Iterator[Fault]:
 
 
 def _vms(parts: _Parts) -> Iterator[Fault]:
-    seen: dict[tuple[str, str], str] = {}
+    seen: dict[tuple[str, str, str], str] = {}
     for name, machine in parts.machines.items():
         if (machine.vm is None) != (machine.hypervisor is None):
             message = "`vm` and `hypervisor` go together; give both or neither"
@@ -138,7 +138,10 @@ def _vms(parts: _Parts) -> Iterator[Fault]:
             continue
         place = ("machines", name, "hypervisor")
         yield from parts.unknown("hypervisors", "hypervisor", machine.hypervisor, place)
-        first = seen.setdefault((machine.hypervisor, machine.vm), name)
+        # Two names for one hypervisor are one hypervisor.
+        there = parts.hypervisors.get(machine.hypervisor)
+        where = (there.driver, there.at) if there else (machine.hypervisor, "")
+        first = seen.setdefault((*where, machine.vm), name)
         if first != name:
             message = f"{machine.vm!r} is the VM of {first!r} too; give each machine its own"
             yield parts.document.fault(("machines", name, "vm"), message)

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from orchestrator.core import boots, watched
 from orchestrator.core import rung as rungs
-from orchestrator.core import watched
 from orchestrator.core.branch import BranchState, Change, is_current, judge_check, settle
 from orchestrator.core.events import (
     Acknowledged,
@@ -74,6 +74,7 @@ def advance(incident: Incident, event: Event, now: float) -> Decision:
             step, text = record_report(incident.steps, report, incident.run)
             if step is None:
                 return Decision(incident, reasons=(text,))
+            text += boots.said(boots.phases(incident.steps, step))
             return _after_step(incident, step, text, report.detail, now)
         case Checked():
             return _after_check(incident, event, now)

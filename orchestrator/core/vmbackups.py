@@ -35,9 +35,9 @@ class VmJob(Job):
         faults: list[Fault] = []
         for name in self.machines:
             steps = self._steps(name, fleet, catalog)
-            told = catalog.faults(steps[0].operation, steps[0].arguments)
-            place = f"backups.{self.name}"
-            faults += [Fault(place, f"{each}; give it in machine {name!r}") for each in told]
+            if catalog.faults(steps[0].operation, steps[0].arguments):
+                said = f"machine {name!r} is in no hypervisor; give it `vm` and `hypervisor`"
+                faults.append(Fault(f"backups.{self.name}", said))
             # Whatever became of the one before: each machine's snapshot is its own.
             awaits = (len(branches) - 1,) if branches else ()
             branches.append(Branch(name, steps, (), (), 0.0, awaits=awaits))

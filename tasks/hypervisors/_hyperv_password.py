@@ -1,4 +1,4 @@
-"""A password that a Hyper-V host has refused is not shown to it again for a while.
+"""A password that a Hyper-V host has refused is not shown to it again until it is another one.
 
 What lives here: remembering that, on this machine and for all its processes. What must not:
 the password itself; a digest is kept. Windows locks an account after a few wrong passwords,
@@ -18,14 +18,15 @@ from tasks.host import Host, HostFault
 from tasks.hypervisors import HypervisorFault
 from tasks.hypervisors._hyperv_settings import Settings
 
-#: Longer than Windows counts wrong passwords for (10 minutes by its own baseline).
-KEPT_SECONDS = 15 * 60
+#: Where the agent keeps what it must remember; a password from the environment has no file.
+STATE = "AUTOBOT_DR_STATE"
 PAUSE = 0.02
 
-#: In place of the time of a refusal: this password has opened the door.
-LET_IN = 0.0
+#: A password that has opened the door is shown by several at a time for so long; then one tries
+#: it alone again, since it may have been changed at the host.
+TRUSTED_SECONDS = 15 * 60.0
 
-#: For a password that came from the environment, and where no file can be written.
+#: Where no file can be written.
 _here: dict[str, float] = {}
 
 
@@ -35,7 +36,11 @@ class Password:
     def __init__(self, settings: Settings, host: Host) -> None:
         self._settings = settings
         self._host = host
-        self._note = f"{settings.password_file}.seen" if settings.password_file else ""
+        folder = os.environ.get(STATE, "")
+        self._lock_on = settings.password_file or folder
+        self._note = f"{settings.password_file or f'{folder}/hyperv.password'}.seen"
+        if not self._lock_on:
+            self._note = ""
         # With the way it is shown: a host may refuse a right password because of that.
         way = (settings.host, str(settings.port), settings.ssl, settings.auth)
         shown = "\0".join((*way, settings.user, settings.password))
@@ -43,8 +48,8 @@ class Password:
 
     @contextmanager
     def shown(self, sleep: Callable[[float], None], left: Callable[[], float]) -> Iterator[None]:
-        """Around a contact: one process at a time, until one of them was let in."""
-        lock = None if self._known().get(self._digest) == LET_IN else self._lock(sleep, left)
+        """Around a contact: one process at a time, unless one of them was let in just now."""
+        lock = None if self._trusted(TRUSTED_SECONDS) else self._lock(sleep, left)
         try:
             self._check()
             yield
@@ -53,26 +58,29 @@ class Password:
                 os.close(lock)
 
     def let_in(self) -> None:
-        if self._known().get(self._digest) != LET_IN:
-            self._keep(LET_IN)
+        if not self._trusted(TRUSTED_SECONDS / 2):
+            self._keep(-self._host.now())
 
     def refused(self) -> None:
         self._keep(self._host.now())
 
     def _check(self) -> None:
-        at = self._known().get(self._digest, LET_IN)
-        age = self._host.now() - at
-        if at != LET_IN and 0 <= age < KEPT_SECONDS:
-            remedy = f" or remove {self._note}" if self._note else ""
+        at = self._known().get(self._digest, 0.0)
+        if at > 0:
+            remedy = f"or remove {self._note}" if self._note else "and restart this"
             raise HypervisorFault(
                 f"{self._settings.place} refused the password of "
-                f"{self._settings.user or 'this process'} {age:.0f} s ago, and it is not tried "
-                f"again for {KEPT_SECONDS - age:.0f} s lest the account be locked; "
-                f"correct the password{remedy}",
+                f"{self._settings.user or 'this process'} {self._host.now() - at:.0f} s ago, and "
+                f"it is not tried again lest the account be locked; correct the password {remedy}",
                 retry=False,
             )
 
+    def _trusted(self, seconds: float) -> bool:
+        let_in_at = -self._known().get(self._digest, 0.0)
+        return 0 <= self._host.now() - let_in_at < seconds
+
     def _keep(self, at: float) -> None:
+        """When it was refused; less than nothing, when it was let in."""
         _here.pop(self._digest, None)
         try:
             if self._note:
@@ -97,7 +105,7 @@ class Password:
     def _lock(self, sleep: Callable[[float], None], left: Callable[[], float]) -> int | None:
         """A lock on the password file itself: it is there, and reading it is enough."""
         try:
-            handle = os.open(self._settings.password_file, os.O_RDONLY | os.O_CLOEXEC)
+            handle = os.open(self._lock_on, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return None
         while left() > 0:

@@ -39,6 +39,8 @@ class Rig(ABC):
     """A hypervisor behind the port, and what a test must know past it."""
 
     hypervisor: Hypervisor
+    driver: str
+    at: str
 
     @abstractmethod
     def boots(self, vm: str) -> int:
@@ -136,7 +138,9 @@ def rig_of(driver: str, folder: Path) -> Iterator[Rig]:
         authority = Authority(folder)
         with running_hyperv(VM, OTHER, tls=authority.server()) as server:
             at = settings_file(folder, server, ca_file=str(authority.file))
-            yield HyperVRig(connect("hyperv", at, LocalHost()), server)
+            rig: Rig = HyperVRig(connect("hyperv", at, LocalHost()), server)
+            rig.driver, rig.at = driver, at
+            yield rig
             SHELF.clear()
             assert not server.wsman.shells, "a shell was left open"
         return
@@ -146,12 +150,16 @@ def rig_of(driver: str, folder: Path) -> Iterator[Rig]:
             in_image("create", "-q", "-f", "qcow2", str(disk), "8M")
             daemon.define(VM, disk)
             daemon.define(OTHER)
-            yield LibvirtRig(connect("libvirt", daemon.at, LocalHost()), daemon, disk)
+            rig = LibvirtRig(connect("libvirt", daemon.at, LocalHost()), daemon, disk)
+            rig.driver, rig.at = driver, daemon.at
+            yield rig
         return
     if reason := labs.why_not(driver):
         pytest.skip(f"the {driver} driver: {reason}")
     lab = labs.prepare(driver, folder, MACHINES)
-    yield LabRig(connect(driver, str(folder), LocalHost()), lab)
+    rig = LabRig(connect(driver, str(folder), LocalHost()), lab)
+    rig.driver, rig.at = driver, str(folder)
+    yield rig
     lab.down()
 
 

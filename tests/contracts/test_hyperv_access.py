@@ -5,6 +5,7 @@ quota, restarts. One test for each thing that goes wrong.
 from __future__ import annotations
 
 import datetime
+import json
 import logging
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 
 from tasks.host import LocalHost
 from tasks.hypervisors import Hypervisor, Power, connect
-from tasks.hypervisors._hyperv_remote import Deadline, Pool, Shelf
+from tasks.hypervisors._hyperv_remote import SHELF, Deadline, Pool, Shelf
 from tasks.hypervisors._hyperv_settings import read_settings
 from tests.contracts.hypervisors import (
     VM,
@@ -92,6 +93,53 @@ def test_a_refused_password_is_tried_again_when_a_person_says_so(
     note.unlink()
     asked = connect("hyperv", at, LocalHost())
     assert asked.state(VM) is Power.OFF
+
+
+def test_a_password_that_was_changed_at_the_host_is_shown_once_by_six_machines(
+    tmp_path: Path, host: HyperV, at: str
+) -> None:
+    assert connect("hyperv", at, LocalHost()).state(VM) is Power.OFF
+    SHELF.clear()
+    note = tmp_path / "password.seen"
+    long_ago = dict.fromkeys(json.loads(note.read_text()), -1.0)
+    note.write_text(json.dumps(long_ago))
+    host.password = "changed at the host"
+    starts = [threading.Thread(target=order_start, args=(at,)) for _ in range(6)]
+    for each in starts:
+        each.start()
+    for each in starts:
+        each.join(60)
+    assert host.attempts.count(False) == 1
+
+
+def test_a_refused_password_stays_refused_however_long_ago_that_was(
+    tmp_path: Path, host: HyperV, at: str
+) -> None:
+    """A later step, another rung, a run of next week: a domain may count for days."""
+    host.password = "set on the host, and not here"
+    fault_of(lambda: connect("hyperv", at, LocalHost()).state(VM), "refused", retry=False)
+    note = tmp_path / "password.seen"
+    week_ago = {digest: when - 7 * 86400 for digest, when in json.loads(note.read_text()).items()}
+    note.write_text(json.dumps(week_ago))
+    fault_of(lambda: connect("hyperv", at, LocalHost()).start(VM), "not tried again", retry=False)
+    assert host.attempts == [False]
+
+
+def test_a_password_of_the_environment_is_shown_once_by_all_processes_of_the_agent(
+    tmp_path: Path, host: HyperV, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = settings_file(tmp_path, host, ca_file=authority.file, password_file="")
+    monkeypatch.setenv("AUTOBOT_DR_HYPERV_PASSWORD", "wrong")
+    monkeypatch.setenv("AUTOBOT_DR_STATE", str(tmp_path))
+    asks = (
+        "import sys; from tasks.host import LocalHost; from tasks.hypervisors import connect; "
+        "connect('hyperv', sys.argv[1], LocalHost()).state(sys.argv[2])"
+    )
+    for _ in range(2):
+        argv = [sys.executable, "-c", asks, at, VM]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+        assert "refused" in done.stderr
+    assert host.attempts == [False]
 
 
 def test_a_quota_of_shells_that_others_use_up(host: HyperV, asked: Hypervisor) -> None:

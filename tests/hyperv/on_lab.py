@@ -19,6 +19,7 @@ from deploy.lab.lab import Lab
 from deploy.lab.stage import fitted
 from tests.contracts.hypervisors import settings_file
 from tests.hyperv.certificates import Authority
+from tests.hyperv.resident import powering
 from tests.hyperv.server import HyperV, running_hyperv
 
 CLONE_NEWNET = 0x40000000
@@ -31,12 +32,15 @@ def hyperv_over(lab: Lab, folder: Path) -> Iterator[tuple[HyperV, dict[str, Any]
     authority = Authority(folder)
     names = {definition.vm: name for name, definition in lab.machines.items()}
     listener = listener_in(f"/run/netns/{lab.plan['namespace']}")
-    with running_hyperv(*names, tls=authority.server(), listener=listener) as host:
+    with (
+        powering(lab.home, len(names)) as power,
+        running_hyperv(*names, tls=authority.server(), listener=listener) as host,
+    ):
         for machine in host.machines:
             machine.is_on = lambda vm: lab.power_of(names[vm]) != "off"
-            machine.on_start = lambda vm: lab.power("start", names[vm])
-            machine.on_shutdown = lambda vm: lab.power("stop", names[vm])
-            machine.on_cut = lambda vm: lab.power("kill", names[vm])
+            machine.on_start = lambda vm: power("start", names[vm])
+            machine.on_shutdown = lambda vm: power("stop", names[vm])
+            machine.on_cut = lambda vm: power("kill", names[vm])
         fleet = fitted(lab)
         at = settings_file(folder, host, ca_file=authority.file)
         fleet["hypervisors"] = {"lab": {"driver": "hyperv", "at": at}}
