@@ -9,5 +9,6 @@ from typing import Annotated
 from pydantic import Field
 
 from orchestrator.backupkinds.redis import RedisShape
+from orchestrator.backupkinds.state import StateShape
 
-AnyShape = Annotated[RedisShape, Field(discriminator="kind")]
+AnyShape = Annotated[RedisShape | StateShape, Field(discriminator="kind")]
