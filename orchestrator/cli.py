@@ -25,6 +25,7 @@ COMMANDS = {
     "status": "orchestrator.commands.status",
     "incident": "orchestrator.commands.incidents",
     "backup": "orchestrator.commands.backups",
+    "state": "orchestrator.commands.state",
     "maintenance": "orchestrator.commands.maintenance",
     "up": "orchestrator.commands.processes",
     "coordinator": "orchestrator.commands.processes",

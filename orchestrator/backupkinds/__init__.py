@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from orchestrator.backupkinds.redis import RedisShape
+from orchestrator.backupkinds.state import StateShape
 from orchestrator.backupkinds.vm import VmShape
 
-AnyShape = Annotated[RedisShape | VmShape, Field(discriminator="kind")]
+AnyShape = Annotated[RedisShape | StateShape | VmShape, Field(discriminator="kind")]

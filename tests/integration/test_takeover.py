@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import statistics
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -160,3 +162,61 @@ def test_a_store_that_was_away_for_a_while_changes_no_leader(two: Two) -> None:
     two.start_agent("two")
     assert_resolved_once(two, started(leader))
     assert standby.stands_by()
+
+
+MOMENTS: dict[str, Callable[[Two, str], bool]] = {
+    "as soon as it was asked for": lambda _two, _run: True,
+    "while the first step works": lambda two, _run: two.effects("one") != [],
+    "when the first step is reported": lambda two, run: reports(two, run) == 1,
+    "while the second step works": lambda two, _run: two.effects("two") != [],
+    "when all is reported": lambda two, run: reports(two, run) == 2,
+}
+
+
+def reports(two: Two, run: str) -> int:
+    return len(two.store.reports(run))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_leader_lost_at_any_moment_loses_and_repeats_nothing(
+    two: Two, moment: str, how: signal.Signals
+) -> None:
+    leader, standby = two.start()
+    for machine in ("one", "two"):
+        two.start_agent(machine)
+        two.slow(machine, 1)
+    run = started(leader)
+    rig.wait_for(moment, lambda: MOMENTS[moment](two, run))
+    os.kill(leader.pid, how)
+    two.took_over(standby, seconds=PROMISED_SECONDS)
+    assert_resolved_once(two, run)
+    if how is signal.SIGSTOP:
+        os.kill(leader.pid, signal.SIGCONT)
+    rig.wait_for("the end of the old leader", lambda: leader.ended() is not None, seconds=60)
+    assert_resolved_once(two, run, started(standby))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_twenty_deaths(two: Two, record_property: Callable[[str, object], None]) -> None:
+    """Each at another moment between two renewals; prints how long nobody led."""
+    leader, standby = two.start()
+    for machine in ("one", "two"):
+        two.start_agent(machine)
+    took = []
+    for number in range(20):
+        time.sleep(number % 5 * 0.2)
+        leader.kill()
+        took.append(two.took_over(standby, seconds=PROMISED_SECONDS))
+        leader.start()
+        leader, standby = standby, leader
+        rig.wait_for("a standby", standby.stands_by, seconds=60)
+    found = f"p50 {statistics.median(took):.1f} s, longest {max(took):.1f} s"
+    record_property("take-over", found)
+    print(f"20 x kill -9, until the other leads: {found}")
+    run = started(leader)
+    assert_resolved_once(two, run)
+    assert two.store.lease.look().term == 21
