@@ -10,11 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from orchestrator.backups import Backups
-from orchestrator.core.backups import Job
+from orchestrator.core.backups import Job, scenario_of
+from orchestrator.core.incident import WORKING
+from orchestrator.core.slots import next_slot
 from orchestrator.wording import duration
 
 #: Told to the first contact; and what people are called for.
 LATE, TOO_LATE = "backups", "rpo"
+#: From this part of the target on it is a warning that nothing is on its way to meet it.
+WARNING_SHARE = 0.8
 
 
 class RpoAlarm:
@@ -28,24 +32,55 @@ class RpoAlarm:
         if not self._backups.jobs:
             return {}
         return {
-            LATE: lambda: "; ".join(self._older(lambda job: job.rpo_target_s, "the RPO target")),
-            TOO_LATE: lambda: "; ".join(
-                self._older(lambda job: job.rpo_maximum_s, "what is accepted")
-            ),
+            LATE: lambda: "; ".join(self._late()),
+            TOO_LATE: lambda: "; ".join(self._too_late()),
         }
 
-    def _older(self, limit: Callable[[Job], float], what: str) -> Iterator[str]:
+    def _late(self) -> Iterator[str]:
+        """Past the target, or about to be."""
         now = self._coordinator.now()
         for job in self._backups.jobs.values():
-            newest = self._coordinator.store.restore_points.newest_verified(
-                job.service, job=job.name
-            )
-            # Where there never was one, it is missing since somebody wanted it.
-            since = newest.covers_until if newest else self._backups.known_since(job, now)
-            if now - since > limit(job):
-                known = f"{newest.id} is {duration(now - since)} old" if newest else "there is none"
+            since, known = self._covered(job, now)
+            if now - since > job.rpo_target_s:
+                yield _missing(job, now - since, "the RPO target", job.rpo_target_s, known)
+            elif now - since >= WARNING_SHARE * job.rpo_target_s and self._cannot_meet(
+                job, since, now
+            ):
+                left = duration(since + job.rpo_target_s - now)
                 yield (
-                    f"{job.name}: no verified backup of {job.subject} for {duration(now - since)}, "
-                    f"{what} is {duration(limit(job))} ({known}); "
-                    f"`autobot-dr backup run {job.name}` says why"
+                    f"{job.name}: the newest verified backup of {job.subject} will be older than "
+                    f"the RPO target in {left}, and none is due before ({known}); "
+                    f"`autobot-dr backup run {job.name}` takes one"
                 )
+
+    def _too_late(self) -> Iterator[str]:
+        now = self._coordinator.now()
+        for job in self._backups.jobs.values():
+            since, known = self._covered(job, now)
+            if now - since > job.rpo_maximum_s:
+                yield _missing(job, now - since, "what is accepted", job.rpo_maximum_s, known)
+
+    def _covered(self, job: Job, now: float) -> tuple[float, str]:
+        """Until when there is a verified backup, and which one."""
+        points = self._coordinator.store.restore_points
+        newest = points.newest_verified(job.service, job=job.name)
+        if newest:
+            age = duration(now - newest.covers_until)
+            return newest.covers_until, f"{newest.id} is {age} old"
+        # Where there never was one, it is missing since somebody wanted it.
+        return self._backups.known_since(job, now), "there is none"
+
+    def _cannot_meet(self, job: Job, since: float, now: float) -> bool:
+        """Whether nothing is on its way: no slot comes in time, and none is being taken."""
+        coming = next_slot(job, now)
+        if coming is not None and coming <= since + job.rpo_target_s:
+            return False
+        going = self._coordinator.store.not_closed()
+        return not any(e.scenario == scenario_of(job) and e.state in WORKING for e in going)
+
+
+def _missing(job: Job, age: float, what: str, limit: float, known: str) -> str:
+    return (
+        f"{job.name}: no verified backup of {job.subject} for {duration(age)}, "
+        f"{what} is {duration(limit)} ({known}); `autobot-dr backup run {job.name}` says why"
+    )

@@ -26,6 +26,7 @@ from orchestrator.coordinator import Coordinator, Protected
 from orchestrator.core.plan import Fault
 from orchestrator.lookout import Lookout
 from orchestrator.notify.deadman import DeadManSwitch
+from orchestrator.notify.jobpings import JobPings
 from orchestrator.notify.opening import calling_faults, make_deliverer
 from orchestrator.ports import StoreUnavailable
 from orchestrator.settings import Settings, read_settings
@@ -95,7 +96,9 @@ def _serve() -> int:
     coordinator = Coordinator(protected, store, publisher, lookout, time.time, caller=deliverer)
     direct.coordinator = coordinator
     register(app, coordinator)
-    register_backups(app, Backups(coordinator, configuration.inventory.backups))
+    backups = Backups(coordinator, configuration.inventory.backups)
+    register_backups(app, backups)
+    pings = JobPings(backups, LocalHost())
     watching = Watching(app, keys.coordinator, coordinator, configuration)
     watching.overseer.reachable, publisher.silent = publisher.by_ssh, watching.overseer.dead_agents
 
@@ -121,7 +124,8 @@ def _serve() -> int:
         if switch := _dead_man(configuration, coordinator, watching):
             switch.start()
             running.callback(switch.stop)
-        for tick in (coordinator.tick, watching.tick, deliverer.deliver_due):
+        ticks = [coordinator.tick, watching.tick, deliverer.deliver_due]
+        for tick in (*ticks, pings.tick) if pings.wanted else ticks:
             ticker = Ticker(tick)
             ticker.start()
             running.callback(ticker.stop)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from tests.integration.rig import ROOT, free_port
 
 
 def settings(tmp_path: Path, port: int, **more: str) -> dump.Settings:
-    return dump.Settings(str(tmp_path / "backups"), "127.0.0.1", port, **more)
+    return replace(dump.Settings(str(tmp_path / "backups"), "127.0.0.1", port), **more)
 
 
 def left(tmp_path: Path) -> list[str]:

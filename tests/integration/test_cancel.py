@@ -33,11 +33,11 @@ def here(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BackupSite]
         yield BackupSite(broker, tmp_path, stack)
 
 
-def begun(here: BackupSite, **job: object) -> str:
+def begun(here: BackupSite) -> str:
     """A backup that would take half a minute, and of which some bytes have come."""
     here.redis.ask("CONFIG", "SET", "rdbcompression", "no")
     here.redis.ask("DEBUG", "POPULATE", "8000", "doc:", "1000")
-    here.job = replace(here.job, bytes_per_s=SLOW, **job)
+    here.job = replace(here.job, bytes_per_s=SLOW, keep=Keep(0.001, 1, 0, 0))
     here.coordinator({})
     here.begin()
     run = here.backups.take("night", reason="a test").run
@@ -46,7 +46,7 @@ def begun(here: BackupSite, **job: object) -> str:
 
 
 def test_a_cancelled_backup_ends_at_once_leaves_nothing_and_is_resumed(here: BackupSite) -> None:
-    run = begun(here, keep=Keep(0.001, 1, 0, 0))
+    run = begun(here)
     (said,) = here.store.headways.of_run(run).values()
     assert (said.what, said.agent) == ("receiving the dump", "one")
     assert 0 < said.done_bytes < 8_000_000
