@@ -91,6 +91,7 @@ def _serve() -> int:
         configuration.plans,
         keys.agents,
         keys.coordinator.verify_key,
+        configuration.inventory.backups,
     )
     deliverer = make_deliverer(configuration, settings, store, time.time)
     coordinator = Coordinator(protected, store, publisher, lookout, time.time, caller=deliverer)
@@ -132,6 +133,7 @@ def _serve() -> int:
             if tick == watching.tick:
                 watching.overseer.wake = ticker.wake
         take_back_patiently(app, lambda error: log.warning("no broker yet: %s", error))
+        backups.hand_out()
         return consume(app)
 
 

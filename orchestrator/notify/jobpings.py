@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from urllib.parse import urlsplit, urlunsplit
 
 from orchestrator.backups import Backups
 from orchestrator.core.backups import Job, scenario_of
 from orchestrator.core.incident import Incident, State
-from tasks.host import Host, HostFault
+from tasks.host import Host
+from tasks.pinging import FAIL, START, SUCCESS, ping
 
 log = logging.getLogger("autobot_dr.notify")
 
-PING_SECONDS = 10.0
 AGAIN_SECONDS = 30.0  #: between two tries
 GIVE_UP_SECONDS = 3600.0  #: what is older is no news, and whoever misses it knows
 NEWEST = 50  #: runs that are looked through
@@ -51,32 +50,17 @@ class JobPings:
             return
         if self._store.slots.claimed_at(name, at) is not None:
             return
-        body = incident.reason.encode() if what == "fail" else b""
-        if problem := self._ping(_url(job.ping, what), body):
-            # Without the URL: whoever has it can keep the switch quiet.
+        if problem := ping(self._host, job.ping, what, incident.reason if what == FAIL else ""):
             log.warning("%s: its %s could not be pinged: %s", job.name, what, problem)
             self._not_before[name] = now + AGAIN_SECONDS
             return
         self._not_before.pop(name, None)
         self._store.slots.claim(name, at, now)
 
-    def _ping(self, url: str, body: bytes) -> str:
-        try:
-            reply = self._host.http("POST" if body else "GET", url, seconds=PING_SECONDS, body=body)
-        except HostFault as fault:
-            return str(fault).rpartition(": ")[2]
-        return "" if 200 <= reply.status < 300 else f"answered with {reply.status}"
-
 
 def _moments(incident: Incident) -> Iterator[tuple[str, float]]:
     """What there is to say of a run, each with its time."""
     if incident.state is not State.OPEN:
-        yield "start", incident.opened_at
+        yield START, incident.opened_at
     if incident.ended_at is not None:
-        yield "success" if incident.recovered else "fail", incident.ended_at
-
-
-def _url(url: str, what: str) -> str:
-    parts = urlsplit(url)
-    ending = "" if what == "success" else f"/{what}"
-    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}{ending}"))
+        yield SUCCESS if incident.recovered else FAIL, incident.ended_at

@@ -90,7 +90,7 @@ def turn(store: Store, made: Deliverer) -> None:
         stored = store.load(pending.run)
         assert stored is not None
         # Chains are for agents, of which there are none here.
-        if not isinstance(pending.effect, Publish):
+        if not isinstance(pending.effect, Publish | Withdraw):
             made.take(pending.effect, stored.incident, pending.id)
         store.effect_sent(pending.id)
     made.deliver_due()

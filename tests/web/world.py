@@ -48,7 +48,16 @@ from orchestrator.store import MemoryStore
 from orchestrator.web.access import Caller, Role
 from orchestrator.web.app import make_web
 from tasks import catalog
-from tasks.contract import Outcome, WorkOrder, WorkReport, new_keys, private_key, public_key, sign
+from tasks.contract import (
+    JobSheet,
+    Outcome,
+    WorkOrder,
+    WorkReport,
+    new_keys,
+    private_key,
+    public_key,
+    sign,
+)
 from tasks.host import LocalHost
 
 TOKENS = {role: f"the-token-of-{role}" for role in Role}
@@ -71,6 +80,7 @@ class KeepingPublisher:
     def __init__(self) -> None:
         self.published: list[tuple[str, Publish]] = []
         self.withdrawn: list[tuple[str, Withdraw]] = []
+        self.handed_out: list[JobSheet] = []
         self.away = False
 
     def publish(self, incident: Incident, effect: Publish) -> None:
@@ -80,6 +90,9 @@ class KeepingPublisher:
 
     def withdraw(self, incident: Incident, effect: Withdraw) -> None:
         self.withdrawn.append((incident.run, effect))
+
+    def hand_out(self, sheet: JobSheet) -> None:
+        self.handed_out.append(sheet)
 
     def carries(self) -> bool:
         return self.listening()
