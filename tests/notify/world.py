@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from orchestrator.core.advance import advance
 from orchestrator.core.escalation import Call, Contact
-from orchestrator.core.events import Event, Held, Publish
+from orchestrator.core.events import Event, Held, Publish, Withdraw
 from orchestrator.core.incident import Incident
 from orchestrator.notify.channel import Channel, Failed, Message
 from orchestrator.notify.delivery import Deliverer
