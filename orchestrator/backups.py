@@ -21,6 +21,8 @@ from orchestrator.core.policy import machines_of
 from orchestrator.core.redisbackups import RedisJob
 from orchestrator.core.restorepoints import RestorePoint
 from orchestrator.core.slots import FIRST, due_slot
+from orchestrator.handingout import sheets_of
+from orchestrator.ports import PublishFailed
 from orchestrator.restorepoints import UnknownPoint
 
 log = logging.getLogger("autobot_dr.backups")
@@ -75,7 +77,18 @@ class Backups:
         plan = self.job(job).backup_plan(self._fleet, TaskCatalog())
         if not isinstance(plan, Plan):
             raise BackupRefused("; ".join(str(each) for each in plan))
-        return self._begin(plan, reason, run, key)
+        begun = self._begin(plan, reason, run, key)
+        self.hand_out(job)
+        return begun
+
+    def hand_out(self, *jobs: str) -> None:
+        """The sheets by which agents back these up without an order; they keep the newest."""
+        for name in jobs or tuple(self.jobs):
+            for sheet in sheets_of(self.job(name), self._fleet, self.coordinator.now()):
+                try:
+                    self.coordinator.publisher.hand_out(sheet)
+                except PublishFailed as away:
+                    log.info("%s: its sheet is handed out with the next backup: %s", name, away)
 
     def verify(self, point: str, *, reason: str, run: str = "", key: str = "") -> Incident:
         found = self.point(point)

@@ -14,6 +14,8 @@ from orchestrator.core.restorepoints import GONE, MARK, gone, point_of
 from orchestrator.ports import Store
 from tasks.contract import WorkReport
 
+MARKS = (MARK, GONE)  #: one of them is in what a report tells of backups
+
 
 def bound(plan: Plan, store: Store, fleet: Fleet) -> Plan:
     """With the newest proved backup in each step that restores one and names none."""
@@ -27,7 +29,7 @@ def catalogue(report: WorkReport, store: Store, fleet: Fleet) -> None:
 
     The same report again changes nothing.
     """
-    if MARK not in report.detail and GONE not in report.detail:
+    if not any(mark in report.detail for mark in MARKS):
         return
     stored = store.load(report.run)
     if stored is None:

@@ -14,13 +14,14 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nacl.signing import VerifyKey
 
 from orchestrator.booting import learn, timed
 from orchestrator.cataloguing import bound, catalogue
 from orchestrator.core.advance import advance
+from orchestrator.core.backups import Job
 from orchestrator.core.branch import unfinished
 from orchestrator.core.epochs import obeyed
 from orchestrator.core.events import (
@@ -45,6 +46,7 @@ from orchestrator.core.fleet import Fleet, Scenario
 from orchestrator.core.incident import WORKING, IllegalMove, Incident, State
 from orchestrator.core.plan import Plan
 from orchestrator.core.told import first_entries
+from orchestrator.handingout import take_alone
 from orchestrator.lookout import Lookout
 from orchestrator.notebook import UnknownIncident
 from orchestrator.ports import Caller, Clock, Publisher, PublishFailed, Store
@@ -74,6 +76,7 @@ class Protected:
     agents: Mapping[str, VerifyKey]  #: whose signature a report must carry, by machine
     #: Signs reports of what the coordinator carried out itself, in place of a dead agent.
     own: VerifyKey | None = None
+    jobs: Mapping[str, Job] = field(default_factory=dict)  #: backups that agents may take alone
 
     def is_signed(self, message: WorkReport | Progress | Headway) -> bool:
         keys = (self.agents.get(message.agent), self.own)
@@ -201,6 +204,8 @@ class Coordinator:
         """Take an agent's report, if that agent signed it and its run is known."""
         if not self.protected.is_signed(report):
             log.warning("a report for %s is not signed by %s; ignored", report.order, report.agent)
+            return
+        if take_alone(report, self.store, self.protected.fleet, self.protected.jobs):
             return
         try:
             catalogue(report, self.store, self.protected.fleet)

@@ -20,7 +20,7 @@ from orchestrator.restorepoints import RestorePoints
 from orchestrator.slots import Slots
 from orchestrator.starts import Starts
 from orchestrator.windows import Windows
-from tasks.contract import WorkReport
+from tasks.contract import JobSheet, WorkReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +152,10 @@ class Publisher(Protocol):
 
     def withdraw(self, incident: Incident, effect: Withdraw) -> None:
         """Said past what an agent is at work on. What was not begun will not be."""
+        ...
+
+    def hand_out(self, sheet: JobSheet) -> None:
+        """To its agent, when that is there."""
         ...
 
     def listening(self) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self, TypeVar
@@ -229,6 +229,34 @@ class Withdrawal(Message):
     reason: str
     at: float
     version: int = WIRE_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class JobSheet(Message):
+    """What one agent may do of a backup job by itself, on its own timer, with nobody there to
+    order it. A later one replaces it."""
+
+    agent: str
+    job: str
+    #: One after the other: number, operation, machine, service, arguments, seconds.
+    steps: Sequence[Mapping[str, Json]]
+    ping: str  #: who misses its success, or empty
+    issued_at: float
+    version: int = WIRE_VERSION
+
+
+#: What an agent did by itself has a run's name of this form, with the job and the time.
+ALONE = "alone"
+
+
+def alone_run(job: str, at: float) -> str:
+    return f"{ALONE}-{job}-{at:.3f}"
+
+
+def job_of_alone(run: str) -> str:
+    """The job of which the agent ran its part by itself; empty for any other run."""
+    head, _, rest = run.partition("-")
+    return rest.rpartition("-")[0] if head == ALONE else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ look. From where it says that it must go on, nobody ends it any more.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from tasks.host import OUTPUT_LIMIT, Host, HostFault, HttpReply, Ran
 from tasks.pipes import GoesOn, OnLine, always
@@ -21,14 +22,18 @@ class Ended(HostFault):
 
 
 class EndableHost:
-    """A Host whose calls raise Ended, once, as soon as `why` gives a reason."""
+    """A Host whose calls raise Ended, once, as soon as `why` gives a reason.
+
+    All that are going on in several threads at that moment do.
+    """
 
     def __init__(self, host: Host, why: Callable[[], str]) -> None:
         self._host, self._why = host, why
-        self._over = False
+        self._ended, self._kept_on = "", False
 
     def keep_on(self) -> None:
-        self._over = True
+        self._demand()
+        self._kept_on = True
 
     def run(
         self,
@@ -41,16 +46,18 @@ class EndableHost:
         goes_on: GoesOn = always,
     ) -> Ran:
         self._demand()
+        # What puts away comes after the end, and is not ended.
+        afterwards = bool(self._ended)
         ran = self._host.run(
             argv,
             seconds=seconds,
             stdin=stdin,
             user=user,
             on_line=on_line,
-            goes_on=lambda: goes_on() and not self._reason(),
+            goes_on=lambda: goes_on() and (afterwards or not self._reason()),
         )
-        if ran.exit_code is None:
-            self._demand()
+        if ran.exit_code is None and not afterwards and (reason := self._reason()):
+            self._end(reason)
         return ran
 
     def read(self, path: str, *, last: int = OUTPUT_LIMIT) -> str | None:
@@ -107,10 +114,12 @@ class EndableHost:
             seconds -= SLICE_SECONDS
 
     def _reason(self) -> str:
-        return "" if self._over else self._why()
+        return "" if self._kept_on else self._ended or self._why()
 
     def _demand(self) -> None:
-        if reason := self._reason():
-            # Once: what follows is putting away what was begun, and the look.
-            self._over = True
-            raise Ended(reason)
+        if not self._ended and (reason := self._reason()):
+            self._end(reason)
+
+    def _end(self, reason: str) -> NoReturn:
+        self._ended = reason
+        raise Ended(reason)

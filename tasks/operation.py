@@ -111,13 +111,9 @@ class Operation(Generic[A, S]):
     #: What to read before acting where that is less than `look` reads: asking a hung service
     #: how it feels costs its whole timeout and decides nothing about restarting it.
     look_before: Callable[[Host, A], S] | None = None
-    #: The same, where that takes so long that it has to say how far it is.
-    long_look_before: Callable[[Host, A, Tell], S] | None = None
     #: May be ended from outside at any command, until it says that it must go on: it puts away
     #: what it has begun, or leaves what its next attempt goes on with.
     endable: bool = False
-    #: How far the target is with what was begun, as a look shows it.
-    how_far: Callable[[S], Moved | None] | None = None
     #: It is only there to be read by people: what it cannot learn must not stop a recovery.
     diagnosis: bool = False
     #: What a plan shows instead of a dry run, where the commands depend on what is found.
@@ -181,7 +177,7 @@ def carry_out(
     if operation.only_looks:
         return _await(host, operation, bound, None, said="", ends=ends)
     try:
-        before = _look_before(host, operation, bound, tell)
+        before = (operation.look_before or operation.look)(host, bound)
     except HostFault as fault:
         return Result(Outcome.FAILED, f"could not look before acting, so did nothing: {fault}")
     if settled := _settled(operation.decide(bound, before)):
@@ -192,13 +188,7 @@ def carry_out(
         operation.act(host, bound, tell)
     except (ActFailed, HostFault) as failure:
         said = str(failure)
-    return _await(host, operation, bound, before, said=said, ends=ends, tell=tell)
-
-
-def _look_before(host: Host, operation: Operation[A, S], bound: A, tell: Tell) -> S:
-    if operation.long_look_before:
-        return operation.long_look_before(host, bound, tell)
-    return (operation.look_before or operation.look)(host, bound)
+    return _await(host, operation, bound, before, said=said, ends=ends)
 
 
 def _settled(decision: Act | Leave | Refuse) -> Result | None:
@@ -246,7 +236,6 @@ def _await(
     *,
     said: str,
     ends: float,
-    tell: Tell = SILENT,
 ) -> Result:
     """Look until it is there or cannot come; `before` is None when nothing was done."""
     pause = FIRST_PAUSE
@@ -257,8 +246,6 @@ def _await(
             if before is None and (settled := _settled(operation.decide(bound, now))):
                 return settled
             finding = operation.judge(bound, now if before is None else before, now)
-            if operation.how_far and (moved := operation.how_far(now)):
-                tell.moved(moved)
         except Ended as ended:
             if before is None:
                 return Result(Outcome.FAILED, str(ended))

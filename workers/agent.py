@@ -34,11 +34,13 @@ from tasks.host import LocalHost
 from tasks.watching import Beat
 from workers.broker import COORDINATOR_QUEUE, host_queue, make_app, take_back_patiently
 from workers.executor import Executor, Identity
+from workers.jobsheets import take_sheet
 from workers.journal import Journal
 from workers.ledger import JOURNAL
+from workers.outbox import send_by
 from workers.sentry import Sentry
 from workers.telling import Teller
-from workers.voice import BEAT_EVENT, Voice
+from workers.voice import BEAT_EVENT, Unheard, Voice
 from workers.watchlist import take_list
 from workers.withdrawing import take_withdrawals
 
@@ -134,6 +136,11 @@ def build(identity: Identity, broker_url: str, *, concurrency: int = 1) -> Celer
             after_return=tell_outcome,
         )
 
+    @app.task(name="agent.job", shared=False, ignore_result=True, send_events=False)
+    def job(sheet: Mapping[str, Json]) -> None:
+        if reason := take_sheet(identity, sheet):
+            log.warning("a job sheet is refused, %s", reason)
+
     @app.task(name="agent.watch", shared=False, ignore_result=True, send_events=False)
     def watch(watch_list: Mapping[str, Json]) -> None:
         if reason := take_list(identity, watch_list):
@@ -177,8 +184,18 @@ def make_sentry(app: Celery, identity: Identity) -> Sentry:
     # Under the worker's own name, so that Flower counts no second worker.
     voice = Voice(app, f"agent@{identity.machine}")
 
+    away = False
+
     def say(beat: Beat) -> None:
-        voice.say(BEAT_EVENT, beat=beat.to_wire())
+        nonlocal away
+        try:
+            voice.say(BEAT_EVENT, beat=beat.to_wire())
+            if away:
+                send_by(voice, identity)
+        except Unheard:
+            away = True
+            raise
+        away = False
 
     return Sentry(identity, LocalHost(), catalog.probes(), say)
 

@@ -27,7 +27,16 @@ from orchestrator.core.events import Entry, Publish, Withdraw
 from orchestrator.core.incident import WORKING, Incident
 from orchestrator.fleetfile import Inventory
 from orchestrator.ports import Store
-from tasks.contract import AGENT_UNIT, Headway, Outcome, Progress, WorkOrder, WorkReport, sign
+from tasks.contract import (
+    AGENT_UNIT,
+    Headway,
+    JobSheet,
+    Outcome,
+    Progress,
+    WorkOrder,
+    WorkReport,
+    sign,
+)
 from tasks.host import HostFault
 from tasks.operation import Result
 from workers.executor import Executor, Identity, report_on
@@ -90,6 +99,9 @@ class DirectCarrier:
         """Over SSH a command runs to its end; the next one is not begun."""
         with self._lock:
             self._withdrawn |= {order: effect.reason for _, order in effect.orders}
+
+    def hand_out(self, sheet: JobSheet) -> None:
+        """An agent that is dead takes none; it gets the next one."""
 
     def listening(self) -> bool:
         return True

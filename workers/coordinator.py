@@ -32,6 +32,7 @@ from orchestrator.core.plan import Fault
 from orchestrator.leadership import Leadership, candidate
 from orchestrator.lookout import Lookout
 from orchestrator.notify.deadman import DeadManSwitch
+from orchestrator.notify.jobpings import JobPings
 from orchestrator.notify.opening import calling_faults, make_deliverer
 from orchestrator.ports import StoreUnavailable
 from orchestrator.settings import Settings, read_settings
@@ -106,12 +107,15 @@ def _serve(settings: Settings) -> int:
         configuration.plans,
         keys.agents,
         keys.coordinator.verify_key,
+        configuration.inventory.backups,
     )
     deliverer = make_deliverer(configuration, settings, store, time.time)
     coordinator = Coordinator(protected, store, publisher, lookout, time.time, caller=deliverer)
     direct.coordinator, coordinator.leads = coordinator, leadership.leads
     register(app, coordinator)
-    register_backups(app, Backups(coordinator, configuration.inventory.backups))
+    backups = Backups(coordinator, configuration.inventory.backups)
+    register_backups(app, backups)
+    pings = JobPings(backups, LocalHost())
     watching = Watching(app, keys.coordinator, coordinator, configuration)
     watching.overseer.reachable, publisher.silent = publisher.by_ssh, watching.overseer.dead_agents
 
@@ -145,12 +149,14 @@ def _serve(settings: Settings) -> int:
         if switch := _dead_man(configuration, coordinator, watching):
             switch.start()
             running.callback(switch.stop)
-        for tick in (coordinator.tick, watching.tick, deliverer.deliver_due):
+        ticks = [coordinator.tick, watching.tick, deliverer.deliver_due]
+        for tick in (*ticks, pings.tick) if pings.wanted else ticks:
             ticker = Ticker(_while_leading(leadership, tick))
             ticker.start()
             running.callback(ticker.stop)
             if tick == watching.tick:
                 watching.overseer.wake = ticker.wake
+        backups.hand_out()
         return _consume(app, leadership, term, running)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,19 @@ class Executor:
                 return self._report(order, Result(Outcome.REFUSED, reason), started)
             result = self._result(order, known.before if known else None)
             report = self._report(order, result, started)
+            self.journal.finish(order, report)
+            return report
+
+    def handle_own(self, order: WorkOrder) -> WorkReport:
+        """The report on what nobody ordered, and a job sheet lets this agent do by itself.
+
+        Under the same lock as any order, and in the same journal. It commands nothing: whoever
+        orders something for the machine afterwards is not refused.
+        """
+        with self.journal.alone_on(order):
+            started = self.host.now()
+            order = replace(order, epoch=self.journal.highest_epoch(order.machine))
+            report = self._report(order, self._result(order, None), started)
             self.journal.finish(order, report)
             return report
 

@@ -4,6 +4,8 @@ The rule (P2): an order is obeyed only by the agent it names, if the coordinator
 part of it, if it came under the name of its own operation, if it is not late, and if no run
 with a higher epoch has commanded that machine. Each refusal says which of these it was.
 A withdrawal ends what was ordered; it must be signed, and for this agent.
+A job sheet lets an agent back up by itself; it must be signed, for this agent, and not older
+than the one that the agent holds.
 A watch list commands nothing that changes a machine; it must be signed, for this agent, and
 not older than the one that the agent holds.
 """
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 from nacl.signing import VerifyKey
 
-from tasks.contract import Withdrawal, WorkOrder, is_signed_by
+from tasks.contract import JobSheet, Withdrawal, WorkOrder, is_signed_by
 from tasks.watching import WatchList
 
 
@@ -40,6 +42,19 @@ def withdrawal_refusal(withdrawal: Withdrawal, *, agent: str, coordinator: Verif
         return "forged: the signature is not the coordinator's"
     if withdrawal.agent != agent:
         return f"foreign: it is for the agent of {withdrawal.agent}, this is {agent}"
+    return None
+
+
+def sheet_refusal(
+    sheet: JobSheet, *, agent: str, coordinator: VerifyKey, held: JobSheet | None
+) -> str | None:
+    """Why this agent must not take the job sheet, or None. `held` is the one that it has."""
+    if not is_signed_by(sheet, coordinator):
+        return "forged: the signature is not the coordinator's"
+    if sheet.agent != agent:
+        return f"foreign: it is for the agent of {sheet.agent}, this is {agent}"
+    if held and sheet.issued_at < held.issued_at:
+        return f"stale: this agent holds one of {sheet.job!r} that was issued later"
     return None
 
 

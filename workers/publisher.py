@@ -16,7 +16,7 @@ from nacl.signing import SigningKey
 from orchestrator.core.events import Publish, Withdraw
 from orchestrator.core.incident import Incident
 from orchestrator.ports import PublishFailed
-from tasks.contract import Withdrawal, WorkOrder, sign
+from tasks.contract import JobSheet, Withdrawal, WorkOrder, sign
 from workers.broker import COORDINATOR_QUEUE, host_queue
 from workers.withdrawing import withdrawals_queue
 
@@ -70,6 +70,20 @@ class ChainPublisher:
                     )
             except OperationalError as error:
                 raise PublishFailed(f"the broker did not take a withdrawal: {error}") from error
+
+    def hand_out(self, sheet: JobSheet) -> None:
+        try:
+            self.app.send_task(
+                "agent.job",
+                kwargs={"sheet": sign(sheet, self.key).to_wire()},
+                queue=host_queue(sheet.agent),
+                ignore_result=True,
+                kwargsrepr=f"{sheet.job}, to be backed up without an order",
+                retry=True,
+                retry_policy={"max_retries": 2},
+            )
+        except OperationalError as error:
+            raise PublishFailed(f"the broker did not take a job sheet: {error}") from error
 
     def listening(self) -> bool:
         try:

@@ -19,6 +19,7 @@ from orchestrator.core.events import Entry, Publish, Withdraw
 from orchestrator.core.incident import Incident
 from orchestrator.fleetfile import Inventory
 from orchestrator.ports import Clock, Publisher, PublishFailed, Store
+from tasks.contract import JobSheet
 
 log = logging.getLogger("autobot_dr.coordinator")
 
@@ -72,6 +73,9 @@ class Ways:
     def withdraw(self, incident: Incident, effect: Withdraw) -> None:
         self.direct.withdraw(incident, effect)
         self.chain.withdraw(incident, effect)
+
+    def hand_out(self, sheet: JobSheet) -> None:
+        self.chain.hand_out(sheet)
 
     def listening(self) -> bool:
         return self._heard(self.chain.listening())

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import threading
+import time
+from dataclasses import replace
 
+from orchestrator.core.backups import Keep
 from orchestrator.core.restorepoints import PointState, RestorePoint
 from tasks.contract import Outcome
 from tests.cli.conftest import Run
 from tests.integration.rig import wait_for
 from tests.web.test_backups import SAID
-from tests.web.world import World
+from tests.web.world import NIGHT, World
 
 POINT = RestorePoint(
     *("redis-1", "night", "app", "one", "two", "/b/redis-1"),
@@ -43,6 +46,66 @@ def test_run_follows_to_a_verified_backup_and_list_shows_it(world: World, online
     assert "redis-1  night  redis  verified  1970-01-01 00:00:10Z" in listed
     shown = json.loads(online("backup", "show", "redis-1", "--json").stdout)
     assert shown["location"] == ["two:/b/redis-1"]
+
+
+def test_run_shows_how_far_it_is_and_json_does_not(world: World, online: Run) -> None:
+    def agent() -> None:
+        for number in (0, 1):
+            wait_for("an order", lambda count=number: len(world.orders()) > count)  # type: ignore[misc]
+            order = world.orders()[number]
+            world.moves(order, 37_000_000, 200_000_000)
+            # Until whoever follows has looked.
+            time.sleep(1.5)
+            world.report(order, Outcome.DONE, "proved", detail=json.dumps({"restore_point": SAID}))
+            world.coordinator.check(order.run, 0, 0, 0.0)
+
+    acting = threading.Thread(target=agent)
+    acting.start()
+    plain, as_json = online("backup", "run", "night"), online("backup", "run", "night", "--json")
+    acting.join()
+    moved = "receiving the dump: 37 MB of 200 MB (18 %), 2 MB/s, 82 s left"
+    assert f"redis.backup on two: {moved}" in plain.stdout
+    (step,) = json.loads(as_json.stdout)["steps"]
+    assert (step["progress"]["done_bytes"], step["progress"]["left_s"]) == (37_000_000, 81.5)
+
+
+def test_cancel_waits_for_what_is_out_and_says_how_it_ended(world: World, online: Run) -> None:
+    run = online("backup", "run", "night", "--no-wait", "--json")
+    run_id = json.loads(run.stdout)["id"]
+
+    def agent() -> None:
+        wait_for("the withdrawal", lambda: bool(world.publisher.withdrawn))
+        (order,) = world.orders()
+        world.report(order, Outcome.FAILED, "ended: cancelled by ops; there is no new backup")
+
+    acting = threading.Thread(target=agent)
+    acting.start()
+    ran = online("run", "cancel", run_id)
+    acting.join()
+    assert ran.returncode == 0, ran.stderr
+    assert "redis.backup on two: failed: ended: cancelled by ops" in ran.stdout
+    assert "still at it" not in ran.stdout
+
+
+def test_prune_says_what_would_go_and_what_went(world: World, online: Run) -> None:
+    def agent() -> None:
+        for number, said in enumerate(
+            ("1 would go: redis-1; 2 backups would be kept", "1 removed")
+        ):
+            wait_for("an order", lambda count=number: len(world.orders()) > count)  # type: ignore[misc]
+            order = world.orders()[number]
+            assert order.arguments.get("dry_run", False) is (number == 0)
+            world.report(order, Outcome.DONE, said)
+            world.coordinator.check(order.run, 0, 0, 0.0)
+
+    assert online("backup", "prune", "night").returncode == 1, "it keeps everything"
+    world.configuration.inventory.backups["night"] = replace(NIGHT, keep=Keep(60.0, 1, 0, 0))  # type: ignore[index]
+    acting = threading.Thread(target=agent)
+    acting.start()
+    dry, real = (online("backup", "prune", "night", *more) for more in (["--dry-run"], []))
+    acting.join()
+    assert dry.stdout.startswith("DRY RUN: nothing was removed; two: 1 would go: redis-1")
+    assert (real.returncode, real.stdout.strip()) == (0, "two: 1 removed")
 
 
 def test_a_restore_asks_first_and_a_dry_run_sends_nothing(world: World, online: Run) -> None:

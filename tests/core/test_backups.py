@@ -14,7 +14,7 @@ from orchestrator.core.incident import State
 from orchestrator.core.plan import OperationSpec, Plan
 from orchestrator.core.redisbackups import RedisJob, needing_points, with_points
 from orchestrator.core.restorepoints import PointState, RestorePoint, gone, merged, point_of
-from orchestrator.core.slots import CATCH_UP_SECONDS, due_slot
+from orchestrator.core.slots import CATCH_UP_SECONDS, due_slot, next_slot
 from tasks.contract import Outcome
 from tests.core import worlds
 from tests.core.course import Course
@@ -212,3 +212,15 @@ def test_the_newest_slot_is_due_until_its_window_ends(
 
 def test_nothing_was_missed_before_the_job_was_known() -> None:
     assert due_slot(JOB, MONDAY + 7201, MONDAY + 7300) is None
+
+
+def test_the_next_slot_is_the_first_from_now_on_and_one_that_is_just_taken() -> None:
+    daily = replace(JOB, at_s=7200.0, days=frozenset({0, 3}))
+    assert next_slot(daily, MONDAY + 7199) == MONDAY + 7200
+    assert next_slot(daily, MONDAY + 7210) == MONDAY + 7200
+    assert next_slot(daily, MONDAY + 7330) == MONDAY + 3 * 86400 + 7200
+    assert next_slot(daily, MONDAY + 4 * 86400) == MONDAY + 7 * 86400 + 7200
+    hourly = replace(JOB, at_s=None, every_s=3600.0)
+    assert next_slot(hourly, MONDAY + 3599) == MONDAY + 3600
+    assert next_slot(hourly, MONDAY + 200) == MONDAY + 3600
+    assert next_slot(replace(JOB, at_s=None), MONDAY) is None

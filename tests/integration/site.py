@@ -13,6 +13,7 @@ from celery.contrib.testing.worker import start_worker
 
 from orchestrator.catalog import TaskCatalog
 from orchestrator.coordinator import Coordinator, Protected
+from orchestrator.core.backups import Job
 from orchestrator.core.compiling import compile_plan
 from orchestrator.core.fleet import (
     Check,
@@ -72,7 +73,7 @@ class Site:
         agents = {name: public_key(pair[1]) for name, pair in self.keys.items()}
         self.publisher = ChainPublisher(app, private_key(self.keys["coordinator"][0]))
         made = Coordinator(
-            Protected(self.fleet, {}, plans, agents),
+            Protected(self.fleet, {}, plans, agents, jobs=self.jobs()),
             self.store,
             self.publisher,
             Lookout(LocalHost(), catalog.probes()),
@@ -87,6 +88,10 @@ class Site:
         ticker.start()
         stack.callback(ticker.stop)
         return made
+
+    def jobs(self) -> Mapping[str, Job]:
+        """What is backed up."""
+        return {}
 
     def register(self, app: Celery, coordinator: Coordinator) -> None:
         """For a site whose coordinator has more tasks."""

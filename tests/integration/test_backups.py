@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from celery import Celery
 
 from orchestrator.backups import BackupRefused, Backups
 from orchestrator.coordinator import Coordinator
-from orchestrator.core.backups import Keep
+from orchestrator.core.backups import Job, Keep
 from orchestrator.core.fleet import Check, Fleet, Machine, Objectives, Service, StepTemplate
 from orchestrator.core.incident import State
 from orchestrator.core.redisbackups import ARRIVALS, RedisJob
@@ -53,6 +53,9 @@ class BackupSite(Site):
             "redis", "one", UNIT, Check("redis", address), settings={"port": self.redis.port}
         )
         return Fleet("small", "one", machines, {"redis": service}, Objectives(60, 120, 60, 120))
+
+    def jobs(self) -> Mapping[str, Job]:
+        return {"night": self.job}
 
     def register(self, app: Celery, coordinator: Coordinator) -> None:
         self.app, self.backups = app, Backups(coordinator, {"night": self.job})

@@ -55,6 +55,24 @@ def test_a_reader_of_everything_hears_what_is_new_and_where_each_run_stands(worl
     ]
 
 
+def test_how_far_a_step_is_is_heard_once_until_it_has_ended(world: World) -> None:
+    run = world.coordinator.recover("restart", reason="a test").run
+    (order,) = world.orders()
+    feed = Feed(world.store, run, "")
+    read(feed.news())
+    world.moves(order, 3_000_000, 9_000_000)
+    ((kind, data, _),) = read(feed.news())
+    assert (kind, data["run"], data["step"]) == ("progress", run, order.id)
+    assert (data["operation"], data["machine"]) == ("service.restart", "one")
+    assert (data["done_bytes"], data["total_bytes"], data["left_s"]) == (3_000_000, 9_000_000, 3.0)
+    assert read(feed.news()) == []
+    world.moves(order, 4_000_000, key=world.keys["two"][0])
+    assert read(feed.news()) == [], "nobody else speaks for that agent"
+    world.moves(order, 5_000_000)
+    world.carry_on()
+    assert {kind for kind, _, _ in read(feed.news())} == {"entry", "run"}
+
+
 def test_what_an_agent_wrote_cannot_make_an_event() -> None:
     text = event("entry", {"text": "x\n\nevent: run\ndata: {}"}, "r/0")
     assert text.count("\n") == 4

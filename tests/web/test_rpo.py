@@ -53,6 +53,43 @@ def test_it_warns_past_the_target_and_is_critical_past_the_maximum(
     assert said(alarm) == (False, False)
 
 
+HOUR = 3600.0
+
+
+def test_it_warns_before_the_target_when_no_slot_comes_in_time(
+    world: World, clock: Clock, alarm: RpoAlarm
+) -> None:
+    """By hand only, or by a slot that was not taken: from 80 % of the target on."""
+    job = replace(NIGHT, at_s=2 * HOUR, rpo_target_s=26 * HOUR, rpo_maximum_s=50 * HOUR)
+    alarm = RpoAlarm(Backups(world.coordinator, {"night": job}))
+    taken = clock.at + 2 * HOUR
+    world.store.restore_points.record(replace(POINT, covers_until=taken))
+    # 23 h old, and the next slot comes in time.
+    clock.at = taken + 23 * HOUR
+    assert said(alarm) == (False, False)
+    # The slot has just come, and whoever takes it is given a moment.
+    clock.at = taken + 24 * HOUR + 60
+    assert said(alarm) == (False, False)
+    # Nobody took it, or it failed: the next one is too late.
+    clock.at = taken + 24 * HOUR + 180
+    assert said(alarm) == (True, False)
+    assert "in 1 h 57 min, and none is due before" in alarm.complaints()[LATE]()
+    run = Backups(world.coordinator, {"night": job}).take("night", reason="a test").run
+    assert said(alarm) == (False, False), "one is being taken"
+    world.coordinator.cancel(run, "eve")
+    assert said(alarm) == (True, False)
+
+
+def test_a_job_by_hand_warns_from_four_fifths_of_its_target_on(world: World, clock: Clock) -> None:
+    job = replace(NIGHT, at_s=None)
+    alarm = RpoAlarm(Backups(world.coordinator, {"night": job}))
+    world.store.restore_points.record(replace(POINT, covers_until=clock.at))
+    clock.at += 0.79 * job.rpo_target_s
+    assert said(alarm) == (False, False)
+    clock.at += 0.02 * job.rpo_target_s
+    assert said(alarm) == (True, False)
+
+
 def test_proving_an_old_backup_again_does_not_make_it_young(
     world: World, clock: Clock, alarm: RpoAlarm
 ) -> None:

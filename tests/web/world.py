@@ -48,7 +48,17 @@ from orchestrator.store import MemoryStore
 from orchestrator.web.access import Caller, Role
 from orchestrator.web.app import make_web
 from tasks import catalog
-from tasks.contract import Outcome, WorkOrder, WorkReport, new_keys, private_key, public_key, sign
+from tasks.contract import (
+    Headway,
+    JobSheet,
+    Outcome,
+    WorkOrder,
+    WorkReport,
+    new_keys,
+    private_key,
+    public_key,
+    sign,
+)
 from tasks.host import LocalHost
 
 TOKENS = {role: f"the-token-of-{role}" for role in Role}
@@ -71,6 +81,7 @@ class KeepingPublisher:
     def __init__(self) -> None:
         self.published: list[tuple[str, Publish]] = []
         self.withdrawn: list[tuple[str, Withdraw]] = []
+        self.handed_out: list[JobSheet] = []
         self.away = False
 
     def publish(self, incident: Incident, effect: Publish) -> None:
@@ -80,6 +91,9 @@ class KeepingPublisher:
 
     def withdraw(self, incident: Incident, effect: Withdraw) -> None:
         self.withdrawn.append((incident.run, effect))
+
+    def hand_out(self, sheet: JobSheet) -> None:
+        self.handed_out.append(sheet)
 
     def carries(self) -> bool:
         return self.listening()
@@ -170,6 +184,26 @@ class World:
             ended_at=now,
         )
         self.coordinator.report(sign(said, private_key(self.keys[order.agent][0])))
+
+    def moves(self, order: WorkOrder, done: int, total: int = 0, *, key: str = "") -> None:
+        """How far the order's agent says that it is."""
+        said = Headway(
+            order=order.id,
+            incident=order.incident,
+            run=order.run,
+            rung=order.rung,
+            step=order.step,
+            attempt=order.attempt,
+            agent=order.agent,
+            what="receiving the dump",
+            done_bytes=done,
+            total_bytes=total,
+            per_second=2_000_000.0,
+            left_s=(total - done) / 2_000_000 if total else -1.0,
+            at=time.time(),
+        )
+        signed_by = private_key(key or self.keys[order.agent][0])
+        self.coordinator.headway(sign(said, signed_by))
 
     def fails(self, **changed: Any) -> Incident:
         """The watcher finds `app` down, and nothing is begun yet."""
