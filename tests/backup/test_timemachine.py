@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,8 @@ def settings(made: Capture, **more: Any) -> Settings:
 
 
 def order(operation: str, wanted: Settings, **more: Any) -> Result:
-    given = {"into": wanted.into, "captured": wanted.captured, "address": "127.0.0.1"}
-    given |= {"port": wanted.port, **more}
+    given: dict[str, Any] = {"into": wanted.into, "captured": wanted.captured}
+    given |= {"address": "127.0.0.1", "port": wanted.port, **more}
     known = set(operations()[operation].arguments.__dataclass_fields__)
     only = {key: value for key, value in given.items() if key in known}
     return carry_out(HOST, operations()[operation], only, ends=HOST.now() + 60)
@@ -130,7 +130,7 @@ def test_a_second_is_taken_from_the_history_that_has_it(source: Redis, tmp_path:
             source.ask("RPUSH", "log", str(number))
             seconds.append(next_second(made))
             assert cutting.cut(wanted).manifest.state is State.VERIFIED
-            wait_for("its base", lambda n=number: len(made.histories()) == n + 2)
+            _wait_for_base(made, number + 2)
         for number, at in enumerate(seconds):
             manifest = cutting.cut(replace(wanted, at=at)).manifest
             assert manifest.state is State.VERIFIED
@@ -202,8 +202,7 @@ def test_killed_at_any_moment_it_leaves_nothing_under_a_name(source: Redis, tmp_
         source.fill(2000)
         wanted = settings(made, base_bytes=1)
         file = tmp_path / "cut.json"
-        given = {**wanted.__class__.__dataclass_fields__}
-        file.write_text(json.dumps({name: getattr(wanted, name) for name in given}))
+        file.write_text(json.dumps(asdict(wanted)))
         argv = [sys.executable, "-m", "tasks.backup.cutting", "--settings", str(file)]
         for _ in range(4):
             child = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -248,7 +247,7 @@ def test_old_histories_go_after_a_proof_and_never_the_newest(source: Redis, tmp_
             source.fill(10)
             next_second(made)
             assert cutting.cut(wanted).manifest.state is State.VERIFIED
-            wait_for("its base", lambda n=number: _number(made.histories()[-1]) == n + 2)
+            _wait_for_base(made, number + 2)
         next_second(made)
         time.sleep(1.1)
         source.kill()
@@ -257,6 +256,10 @@ def test_old_histories_go_after_a_proof_and_never_the_newest(source: Redis, tmp_
         assert [_number(each) for each in made.histories()] == [3]
         assert not list(made.root.glob(f"{choosing.GOING}*"))
         made.process.log.write_text("")
+
+
+def _wait_for_base(made: Capture, number: int) -> None:
+    wait_for("its base", lambda: _number(made.histories()[-1]) == number)
 
 
 def _number(folder: Path) -> int:
