@@ -1,8 +1,9 @@
-"""Our own broker on a machine of its own: its failure is an incident like others, cured over SSH,
-and orders go through it again afterwards."""
+"""Two real machines under watch, one of them our own broker's: whoever is out of reach, the other
+ways are taken without a person being asked, and who is only cut off is not power-cycled."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from deploy.lab import lab as labs
 from deploy.lab.lab import Lab
-from deploy.lab.machines import AUTOBOT, NETWORK, MachineDefinition
+from deploy.lab.machines import AGENT, AUTOBOT, NETWORK, MachineDefinition
 from deploy.lab.stage import Theatre, fitted
 from orchestrator.setup import SHIPPED
 from tests.integration.rig import wait_for
@@ -64,16 +65,20 @@ def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
             assert lab.inside(machine, ["systemctl", "start", UNIT]).ok
         with theatre.up():
             for machine in ("broker", "redis"):
-                assert lab.inside(machine, ["systemctl", "restart", "autobot-agent"]).ok
+                assert lab.inside(machine, ["systemctl", "restart", AGENT]).ok
             wait_for("the agents", lambda: all_heard(theatre), seconds=60, pause=0.5)
             yield theatre
     finally:
         lab.down()
 
 
+def conditions(theatre: Theatre) -> dict[str, str]:
+    told = json.loads(theatre.call(*theatre.command("status", "--json")).stdout)
+    return {str(each["name"]): str(each["condition"]) for each in told["machines"]}
+
+
 def all_heard(theatre: Theatre) -> bool:
-    machines = theatre.call(*theatre.command("status", "--json"))
-    return machines.stdout.count('"condition": "up"') == len(MACHINES) + 1
+    return set(conditions(theatre).values()) == {"up"}
 
 
 def crash(lab: Lab) -> None:
@@ -108,15 +113,7 @@ def test_the_broker_is_brought_back_without_itself(
 ) -> None:
     before = {each["id"] for each in incidents(theatre)}
     failure(theatre.lab)
-    found: list[Mapping[str, Any]] = []
-
-    def over() -> bool:
-        found[:] = [each for each in incidents(theatre) if each["id"] not in before]
-        return any(e["service"] == "broker" and e["state"] == "resolved" for e in found)
-
-    wait_for("the broker's incident to be resolved", over, seconds=100, pause=0.5)
-    assert [each["service"] for each in found] == ["broker"]
-    run = theatre.ask("run", "show", found[0]["run"])
+    run = resolved(theatre, "broker", before)
     acted = {each["operation"]: each for each in run["steps"] if each["outcome"] == "done"}
     assert operation in acted
     ways = [each["text"] for each in run["timeline"] if each["kind"] == "way"]
@@ -142,3 +139,72 @@ def test_its_damaged_log_is_kept(theatre: Theatre) -> None:
     kept = Path(theatre.lab.home, "kept", "broker", DATA.strip("/").replace("/", "-"))
     (copy,) = kept.glob("appendonlydir.damaged-*")
     assert b"garbage" in (copy / "appendonly.aof.1.incr.aof").read_bytes()
+
+
+def test_a_dead_agent_on_a_full_disk_is_done_without_and_nobody_is_asked(theatre: Theatre) -> None:
+    lab, state = theatre.lab, theatre.lab.path_inside("redis", "state")
+    for argv in (
+        ["systemctl", "stop", AGENT],
+        ["mount", "-t", "tmpfs", "-o", "size=48m", "none", state],
+        ["systemctl", "start", AGENT],
+    ):
+        assert lab.inside("redis", argv).ok, argv
+    # It lives, and has put its reserve aside; then somebody fills its disk.
+    wait_for("its journal", lambda: lab.inside("redis", ["test", "-s", f"{state}/reserve"]).ok)
+    lab.inside("redis", ["sh", "-c", f"head -c 60M /dev/zero > {state}/of-somebody-else"])
+    assert lab.inside("redis", ["systemctl", "stop", AGENT]).ok
+    wait_for("its silence", lambda: conditions(theatre)["redis"] == "without agent", seconds=60)
+    before = {each["id"] for each in incidents(theatre)}
+    lab.break_("service-crash", "redis")
+    run = resolved(theatre, "redis", before)
+    assert not any("approval" in each["text"] for each in run["timeline"])
+    ways = "\n".join(each["text"] for each in run["timeline"] if each["kind"] == "way")
+    assert "over SSH: the agent of redis does not answer, its SSH server does" in ways
+    assert "is full; the agent's reserve there, 8 MB, was given up" in ways
+    assert f"its agent's unit {AGENT} was inactive (dead), and is being started over SSH" in ways
+    for argv in (
+        ["systemctl", "stop", AGENT],
+        ["umount", "--lazy", state],
+        ["systemctl", "start", AGENT],
+    ):
+        assert lab.inside("redis", argv).ok, argv
+    lab.mend()
+    wait_for("the agents", lambda: all_heard(theatre), seconds=60, pause=0.5)
+    wait_for("peace", lambda: closed(theatre), seconds=60, pause=0.5)
+
+
+def test_a_machine_that_is_cut_off_is_not_power_cycled_before_somebody_says_so(
+    theatre: Theatre,
+) -> None:
+    boots = theatre.lab.machine("redis").told()["boots"]
+    before = {each["id"] for each in incidents(theatre)}
+    theatre.lab.break_("network-cut", "redis")
+    found: list[Mapping[str, Any]] = []
+
+    def asked() -> bool:
+        found[:] = [each for each in incidents(theatre) if each["id"] not in before]
+        return any(each["state"] == "awaiting_approval" for each in found)
+
+    wait_for("somebody to be asked", asked, seconds=90, pause=0.5)
+    assert conditions(theatre)["redis"] == "cut off"
+    (incident,) = found
+    assert "its hypervisor says that it runs, but its agent was not heard" in incident["reason"]
+    assert "broker cannot reach it either" in incident["reason"]
+    assert theatre.lab.machine("redis").told()["boots"] == boots
+    theatre.lab.mend()
+    wait_for("the agents", lambda: all_heard(theatre), seconds=60, pause=0.5)
+    assert theatre.lab.machine("redis").told()["boots"] == boots
+
+
+def resolved(theatre: Theatre, service: str, before: set[str]) -> Mapping[str, Any]:
+    """The run of the one incident that is new, once it is resolved."""
+    found: list[Mapping[str, Any]] = []
+
+    def over() -> bool:
+        found[:] = [each for each in incidents(theatre) if each["id"] not in before]
+        return any(e["service"] == service and e["state"] == "resolved" for e in found)
+
+    wait_for(f"the incident of {service} to be resolved", over, seconds=100, pause=0.5)
+    assert [each["service"] for each in found] == [service]
+    run: Mapping[str, Any] = theatre.ask("run", "show", found[0]["run"])
+    return run
