@@ -12,6 +12,7 @@ from pathlib import Path
 
 import paramiko
 from fabric import Config, Connection
+from paramiko.ssh_exception import NoValidConnectionsError
 
 from tasks.host import HostFault
 
@@ -116,7 +117,8 @@ def _sentence(error: Exception, login: Login, known_hosts: str) -> str:
         case paramiko.BadHostKeyException():
             return (
                 f"its host key is not the one in {known_hosts}; if the machine was made anew, "
-                "replace its line there, else somebody stands in between"
+                "replace its line there, else another machine has its address, or somebody "
+                "stands in between"
             )
         case _UnknownHost():
             return (
@@ -129,5 +131,10 @@ def _sentence(error: Exception, login: Login, known_hosts: str) -> str:
             return (
                 f"it does not let {login.user} in with the key {login.key_file}; add its public "
                 f"half to that user's authorized_keys"
+            )
+        case TimeoutError() | NoValidConnectionsError():
+            return (
+                f"nothing answers there ({str(error) or 'no answer in time'}); it is off, its SSH "
+                "server is not up, or it has another address now, which the fleet file must say"
             )
     return str(error) or type(error).__name__
