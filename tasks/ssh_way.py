@@ -72,7 +72,12 @@ class Way:
         except (paramiko.SSHException, OSError, EOFError) as error:
             self.close()
             said = _sentence(error, login, self._known_hosts)
-            raise HostFault(f"{login} cannot be reached: {said}") from error
+            kind = HostFault if _for_good(error) else NotThere
+            raise kind(f"{login} cannot be reached: {said}") from error
+
+
+class NotThere(HostFault):
+    """Nobody answers now, or not like an SSH server that has started; a moment later one may."""
 
 
 class _UnknownHost(paramiko.SSHException):
@@ -82,6 +87,14 @@ class _UnknownHost(paramiko.SSHException):
 class _Unknown(paramiko.MissingHostKeyPolicy):
     def missing_host_key(self, _client: object, _hostname: str, key: paramiko.PKey) -> None:
         raise _UnknownHost(f"{key.get_name()} {key.fingerprint}")
+
+
+def _for_good(error: Exception) -> bool:
+    """What no waiting changes, and what must not be tried into a lock-out."""
+    if isinstance(error, paramiko.AuthenticationException):
+        # A machine that still boots hangs up after a good login (pam_nologin).
+        return "transport shut down" not in str(error)
+    return isinstance(error, (paramiko.BadHostKeyException, _UnknownHost))
 
 
 def _connection(login: Login, gateway: Connection | None) -> Connection:
