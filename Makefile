@@ -1,6 +1,6 @@
 # The first two targets are the README's; `make` alone lists all.
 .DEFAULT_GOAL := help
-.PHONY: help demo test long check bench sweep clean
+.PHONY: help demo test long check bench sweep kills clean
 
 PYTHON := .venv/bin/python
 READY := .venv/.ready
@@ -40,6 +40,11 @@ bench: $(READY)
 sweep: $(READY)
 	@deploy/lab/prepare.sh lab
 	@$(PYTHON) -m tests.sweeps $(if $(ONLY),--only "$(ONLY)")
+
+## make kills   scenario 7 with broker, coordinator or agent killed at each of its steps; ONLY=victim
+kills: $(READY)
+	@deploy/lab/prepare.sh lab
+	@$(PYTHON) -m tests.sweeps.kills $(if $(ONLY),--only "$(ONLY)")
 
 ## make clean   remove what make made here (not the lab's root file system in ~/.cache)
 clean:

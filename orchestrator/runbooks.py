@@ -64,6 +64,7 @@ class RungShape(Shape):
     approval: Approval = Field(default=Approval.AUTO, strict=False)
     each: Each = Field(default=Each.ONCE, strict=False)
     within: Positive = APPROVAL_SECONDS
+    ask_after: list[Line] = Field(default_factory=list)
     steps: list[Annotated[StepShape, BeforeValidator(_step)]] = Field(min_length=1)
 
 
@@ -124,6 +125,7 @@ def _read(path: Path) -> Scenario | tuple[Fault, ...]:
             each.approval,
             each.each,
             each.within,
+            tuple(each.ask_after),
         )
         for each in shape.ladder
     )

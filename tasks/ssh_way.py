@@ -12,6 +12,7 @@ from pathlib import Path
 
 import paramiko
 from fabric import Config, Connection
+from paramiko.ssh_exception import NoValidConnectionsError
 
 from tasks.host import HostFault
 
@@ -71,7 +72,12 @@ class Way:
         except (paramiko.SSHException, OSError, EOFError) as error:
             self.close()
             said = _sentence(error, login, self._known_hosts)
-            raise HostFault(f"{login} cannot be reached: {said}") from error
+            kind = HostFault if _for_good(error) else NotThere
+            raise kind(f"{login} cannot be reached: {said}") from error
+
+
+class NotThere(HostFault):
+    """Nobody answers now, or not like an SSH server that has started; a moment later one may."""
 
 
 class _UnknownHost(paramiko.SSHException):
@@ -81,6 +87,14 @@ class _UnknownHost(paramiko.SSHException):
 class _Unknown(paramiko.MissingHostKeyPolicy):
     def missing_host_key(self, _client: object, _hostname: str, key: paramiko.PKey) -> None:
         raise _UnknownHost(f"{key.get_name()} {key.fingerprint}")
+
+
+def _for_good(error: Exception) -> bool:
+    """What no waiting changes, and what must not be tried into a lock-out."""
+    if isinstance(error, paramiko.AuthenticationException):
+        # A machine that still boots hangs up after a good login (pam_nologin).
+        return "transport shut down" not in str(error)
+    return isinstance(error, (paramiko.BadHostKeyException, _UnknownHost))
 
 
 def _connection(login: Login, gateway: Connection | None) -> Connection:
@@ -116,7 +130,8 @@ def _sentence(error: Exception, login: Login, known_hosts: str) -> str:
         case paramiko.BadHostKeyException():
             return (
                 f"its host key is not the one in {known_hosts}; if the machine was made anew, "
-                "replace its line there, else somebody stands in between"
+                "replace its line there, else another machine has its address, or somebody "
+                "stands in between"
             )
         case _UnknownHost():
             return (
@@ -129,5 +144,10 @@ def _sentence(error: Exception, login: Login, known_hosts: str) -> str:
             return (
                 f"it does not let {login.user} in with the key {login.key_file}; add its public "
                 f"half to that user's authorized_keys"
+            )
+        case TimeoutError() | NoValidConnectionsError():
+            return (
+                f"nothing answers there ({str(error) or 'no answer in time'}); it is off, its SSH "
+                "server is not up, or it has another address now, which the fleet file must say"
             )
     return str(error) or type(error).__name__

@@ -39,6 +39,7 @@ from tasks.contract import (
 )
 from tasks.host import HostFault
 from tasks.operation import Result
+from tasks.ssh_way import NotThere
 from workers.executor import Executor, Identity, report_on
 from workers.faraway import Say
 from workers.inbox import patiently
@@ -47,6 +48,8 @@ from workers.reached import FarMachine, OwnMachine, Reached
 log = logging.getLogger("autobot_dr.direct")
 
 BRANCHES = 16  #: carried out side by side
+#: A machine that has just booted may let nobody in for a moment although its port is open.
+BOOT_SECONDS, AGAIN_SECONDS = 15.0, 1.0
 
 
 class Told(Protocol):
@@ -185,22 +188,27 @@ class DirectCarrier:
     def _carry_out(self, order: WorkOrder, machine: Reached) -> WorkReport:
         by = Identity(order.agent, self.key, self.key.verify_key, self.state)
         started = machine.host.now()
-        try:
-            book = machine.book(order)
-            executor = Executor(
-                by,
-                book,
-                machine.host,
-                self._tell,
-                self._show,
-                way=machine.way,
-                withdrawn=lambda order: self._withdrawn.get(order, ""),
-            )
-            return executor.handle(order.to_wire(), sent_as=order.operation)
-        except HostFault as fault:
-            # Only from before it was begun: later ones are the executor's.
-            nothing = Result(Outcome.FAILED, f"not begun: {machine.about(fault)}")
-            return report_on(order, nothing, started, machine.host.now(), by, machine.way)
+        while True:
+            try:
+                book = machine.book(order)
+                executor = Executor(
+                    by,
+                    book,
+                    machine.host,
+                    self._tell,
+                    self._show,
+                    way=machine.way,
+                    withdrawn=lambda order: self._withdrawn.get(order, ""),
+                )
+                return executor.handle(order.to_wire(), sent_as=order.operation)
+            except HostFault as fault:
+                # Only from before it was begun: later ones are the executor's.
+                now = machine.host.now()
+                if isinstance(fault, NotThere) and now < started + BOOT_SECONDS:
+                    machine.host.sleep(AGAIN_SECONDS)
+                    continue
+                nothing = Result(Outcome.FAILED, f"not begun: {machine.about(fault)}")
+                return report_on(order, nothing, started, now, by, machine.way)
 
     def _tell(self, progress: Progress) -> None:
         self.coordinator.progress(progress)

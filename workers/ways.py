@@ -54,7 +54,7 @@ class Ways:
         self._away_since: float | None = None
 
     def publish(self, incident: Incident, effect: Publish) -> None:
-        why = self._why_direct(effect)
+        why = self._why_direct(incident, effect)
         if not why:
             try:
                 self.chain.publish(incident, effect)
@@ -92,7 +92,9 @@ class Ways:
         own = {self.inventory.fleet.control} & set(machines)
         return door.answering(self.inventory, set(machines) - own) | own
 
-    def _why_direct(self, effect: Publish) -> str:
+    def _why_direct(self, incident: Incident, effect: Publish) -> str:
+        if self.inventory.fleet.broker in incident.plan.branch(effect.rung, effect.branch).checks:
+            return "it is about our own broker"
         if away := self._broker_away():
             return away
         first = effect.orders[0].agent if effect.orders else ""

@@ -128,6 +128,8 @@ def _climb(
     planned = incident.plan.rungs[rung]
     if planned.approval is Approval.NEVER:
         return _escalated(incident, f"{reason}; rung {planned.title!r} is for people only", now)
+    if failed := rungs.to_be_asked_after(incident, planned):
+        reason, ask = f"{reason}; {failed}", True
     if planned.approval is Approval.ASK or ask:
         text = f"{reason}; rung {planned.title!r} waits for approval"
         asking, line = move(replace(incident, rung=rung), State.AWAITING_APPROVAL, text, now)

@@ -61,7 +61,11 @@ class _Compiler:
             branches = self.machine_branches(rung, place)
         else:
             branches = (self.single_branch(rung, place),)
-        return PlannedRung(rung.title, rung.approval, branches, rung.within_s)
+        for name in rung.ask_after:
+            if self.catalog.spec(name) is None:
+                known = ", ".join(self.catalog.names())
+                self.fault(place, f"ask_after: {name!r} is no operation (known: {known})")
+        return PlannedRung(rung.title, rung.approval, branches, rung.within_s, rung.ask_after)
 
     def single_branch(self, rung: Rung, place: str) -> Branch:
         steps = self.steps(rung, "", iter(range(10_000)), place, alone=True)

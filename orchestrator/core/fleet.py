@@ -123,6 +123,7 @@ class Rung:
     approval: Approval = Approval.AUTO
     each: Each = Each.ONCE
     within_s: float = APPROVAL_SECONDS  #: how long a yes is waited for
+    ask_after: tuple[str, ...] = ()  #: where one of these operations failed before, a yes is needed
 
 
 @dataclass(frozen=True, slots=True)

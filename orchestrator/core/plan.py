@@ -85,6 +85,7 @@ class PlannedRung:
     approval: Approval
     branches: tuple[Branch, ...]
     within_s: float = APPROVAL_SECONDS  #: how long a yes is waited for
+    ask_after: tuple[str, ...] = ()  #: where one of these operations failed before, a yes is needed
 
     @property
     def waves(self) -> tuple[tuple[Branch, ...], ...]:

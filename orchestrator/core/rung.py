@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from orchestrator.core.branch import BranchState, Change, start, with_branch
 from orchestrator.core.events import Entry
-from orchestrator.core.plan import Plan
+from orchestrator.core.plan import Plan, PlannedRung
 from orchestrator.core.steps import current_steps
+from tasks.contract import Outcome
 
 if TYPE_CHECKING:
     from orchestrator.core.incident import Incident
@@ -89,6 +90,16 @@ def only_checks_left(incident: Incident) -> bool:
         if any(each.outcome is None for each in current_steps(incident, index)):
             return False
     return True
+
+
+def to_be_asked_after(incident: Incident, rung: PlannedRung) -> str:
+    """What failed before, and makes this rung one that may cost something; empty if nothing."""
+    failed = {
+        each.operation
+        for each in incident.steps
+        if each.operation in rung.ask_after and each.outcome is Outcome.FAILED
+    }
+    return f"after a failed {', '.join(sorted(failed))} this may lose data" if failed else ""
 
 
 def still_wrong(incident: Incident) -> tuple[str, ...]:

@@ -36,7 +36,10 @@ def judge(wanted: Arguments, now: Seen) -> Met | Unmet:
         return Met(f"{wanted.address} accepts connections at port {wanted.ssh_port}")
     if now.answers:
         return Unmet(f"the machine is powered on and not up yet: {now.error}")
-    return Unmet(f"the machine is off, or its network is: {now.error}")
+    return Unmet(
+        f"the machine is off, its network is, or it has another address now, which the fleet file "
+        f"must say: {now.error}"
+    )
 
 
 reachable = only_look(

@@ -29,6 +29,7 @@ from tests.bench import (
     boot,
     capture,
     detection,
+    first_effect,
     footprint,
     hyperv_boot,
     ordered_restart,
@@ -65,6 +66,7 @@ RIGS: Mapping[str, Rig] = {
             ("ordered_restart_ratio",): ordered_restart.measure,
             ("trigger_to_effect_p50_ms", "trigger_to_effect_p99_ms"): trigger.measure_trigger,
             ("step_overhead_ms",): trigger.measure_steps,
+            ("ssh_first_effect_s",): first_effect.measure,
             # Last, because it leaves only one machine on.
             ("agent_pss_mb", "agent_idle_cpu_pct"): footprint.measure,
         },

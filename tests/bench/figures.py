@@ -42,6 +42,7 @@ GOALS: Mapping[str, Goal] = {
     "watch_5000_cpu_pct": Goal("%", 15, "lower"),
     "watch_5000_rss_mb": Goal("MB", 64, "lower"),
     "detection_p95_ratio": Goal(f"{TIMES} (2 {TIMES} interval + timeout)", 1.0, "lower"),
+    "ssh_first_effect_s": Goal("s", 2.0, "lower"),
     "rpo_loss_median_s": Goal("s", 1.0, "lower"),
     "rpo_loss_max_s": Goal("s", 2.0, "lower"),
     "capture_cost_pct": Goal("%", 5, "lower"),

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from deploy.lab.lab import Lab
-from deploy.lab.machines import NETWORK, MachineDefinition
+from deploy.lab.machines import AGENT, NETWORK, MachineDefinition
 from tests.bench import product
 from tests.bench.product import BenchFault, Product
 
@@ -45,8 +45,9 @@ REACHABLE = "bind 0.0.0.0\nprotected-mode no\n"
 SHORT_CHAIN, LONG_CHAIN = 10, 50
 
 
-def _fleet() -> dict[str, Any]:
-    machines = {each.name: {"address": each.address} for each in MACHINES}
+def _fleet(key: str) -> dict[str, Any]:
+    unit = {"agent_unit": AGENT}
+    machines = {each.name: {"address": each.address, "settings": unit} for each in MACHINES}
     services: dict[str, Any] = {
         name: {"machine": name, "unit": REDIS, "port": 6379, "check": {"probe": "redis"}}
         for name in NAMES
@@ -64,7 +65,7 @@ def _fleet() -> dict[str, Any]:
             "rto": {"target": "5 min", "maximum": "10 min"},
             "rpo": {"target": "1 h", "maximum": "2 h"},
         },
-        "ssh": {"user": "root", "key": "~/.ssh/id_ed25519"},
+        "ssh": {"user": "root", "key": key},
         "contacts": "nobody",
         "machines": {"control": {"address": f"{NETWORK}.1"}, **machines},
         "services": services,
@@ -95,7 +96,7 @@ def _write_runbooks(folder: Path) -> None:
 def running(lab: Lab, home: Path, logs: Path) -> Iterator[Product]:
     """The product, and all six machines on with their agents and Redis."""
     _write_runbooks(home / "runbooks")
-    with product.running(lab, home, logs, _fleet()) as made:
+    with product.running(lab, home, logs, _fleet(str(lab.ssh_key))) as made:
         _boot(lab)
         yield made
 

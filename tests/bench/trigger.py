@@ -41,7 +41,7 @@ def measure_trigger(product: Product, batches: int | None) -> list[Figure]:
                 noted.write_text("")
                 asked_at, _run = product.recover("one-step", quiet=0.2)
                 firsts.append((float(noted.read_text().split()[0]) - asked_at) * 1e3)
-                starts.append((_process_started(product) - asked_at) * 1e3)
+                starts.append((process_started(product) - asked_at) * 1e3)
             if number >= 0:
                 to_command.append(firsts)
                 to_process.append(starts)
@@ -81,7 +81,7 @@ def _commands_noted(product: Product) -> Iterator[Path]:
         product.restart_agent(MACHINE)
 
 
-def _process_started(product: Product) -> float:
+def process_started(product: Product) -> float:
     """When systemd last started the unit's process, in Unix seconds."""
     show = ["systemctl", "show", "--property=ExecMainStartTimestampMonotonic", "--value", STAMP]
     monotonic = int(product.lab.inside(MACHINE, show).out) / 1e6

@@ -4,12 +4,12 @@ back, over SSH and by the hypervisor, and orders go through the broker again onc
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from deploy.lab import lab as labs
+from orchestrator.core.incident import State
 from tests.cold.site import ColdSite, cold_site
 from tests.integration.rig import wait_for
 
@@ -34,45 +34,33 @@ def test_the_fleet_is_started_with_nothing_of_ours_running(site: ColdSite) -> No
     assert ways == {"over SSH)", "by the coordinator, without the agent)"}
 
 
-def test_a_coordinator_without_its_broker_starts_the_fleet_and_goes_back_to_it(
+def test_a_coordinator_without_its_broker_starts_the_fleet_unasked_and_goes_back_to_it(
     site: ColdSite,
 ) -> None:
     site.lab.power_all("kill")
     before = site.boots()
-    with site.theatre.up(), site.left_alone():
-        run = site.call("recover", "full-system")
-        assert run["state"] == "resolved"
-        assert {name: n - before[name] for name, n in site.boots().items()} == dict.fromkeys(
-            before, 1
-        )
+    with site.theatre.up():
+        wait_for("its incident", lambda: begun(site) != [], seconds=90, pause=0.2)
+        incident = site.ended(begun(site)[0])
+        assert incident.state is State.RESOLVED, incident.reason
+        assert incident.scenario == "full-system"
+        assert {n - before[name] for name, n in site.boots().items()} == {1}
         assert set(site.starts().values()) == {1}
-        said = site.said(run["id"], "way")
+        said = site.said(incident.run, "way")
         assert any("over SSH: the broker is away since" in each for each in said), said
         site.broker.start()
         wait_for("the agents", lambda: heard(site) == set(site.lab.machines), seconds=60)
         again = site.call("recover", "full-system")
         assert again["state"] == "resolved"
         assert site.said(again["id"], "way") == []
+        assert {n - before[name] for name, n in site.boots().items()} == {1}
         assert set(site.starts().values()) == {1}
-        site.broker.kill()
 
 
-def test_nobody_has_to_ask_for_it(site: ColdSite) -> None:
-    """The watcher finds it all off, by itself, and brings it back without its broker."""
-    site.broker.kill()
-    with site.theatre.up():
-        began = time.time()
-        site.lab.power_all("kill")
-
-        def found() -> list[str]:
-            with site.store() as store:
-                return [e.run for e in store.runs(limit=20) if e.failure and e.opened_at > began]
-
-        wait_for("its incident", lambda: found() != [], seconds=90)
-        incident = site.ended(found()[-1])
-        assert incident.scenario == "full-system"
-        assert incident.state.value == "resolved", incident.reason
-        assert set(site.starts().values()) == {1}
+def begun(site: ColdSite) -> list[str]:
+    """What the watcher began by itself."""
+    with site.store() as store:
+        return [each.run for each in store.runs() if each.failure and each.begun]
 
 
 def heard(site: ColdSite) -> set[str]:

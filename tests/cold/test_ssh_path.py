@@ -81,7 +81,9 @@ def test_a_dead_agent_is_passed_by_and_comes_back(theatre: Theatre) -> None:
         theatre.lab.inside(MACHINE, ["systemctl", "restart", AGENT])
         wait_for("the agent", lambda: condition(theatre) == "up", seconds=60, pause=0.5)
         theatre.lab.inside(MACHINE, ["systemctl", "stop", AGENT])
-        wait_for("its silence", lambda: condition(theatre) == "cut off", seconds=60, pause=0.5)
+        wait_for(
+            "its silence", lambda: condition(theatre) == "without agent", seconds=60, pause=0.5
+        )
         theatre.lab.inside(MACHINE, ["systemctl", "stop", "redis-stack-server"])
         run = recovered(theatre)
         run = theatre.ask("run", "show", run["id"])

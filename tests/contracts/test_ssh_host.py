@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tasks.host import HostFault
-from tests.contracts.sshd import Sshd, make_key, running_sshd
+from tasks.ssh import SshHost
+from tests.contracts.sshd import Sshd, free_port, make_key, running_sshd
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,13 @@ def test_a_key_that_is_not_there_is_a_fault(sshd: Sshd) -> None:
     host = sshd.connect(key="no_key")
     with pytest.raises(HostFault, match="no_key: the SSH key cannot be read: No such file"):
         host.run(("true",), seconds=5)
+
+
+def test_a_machine_that_is_not_there_is_not_looked_for_elsewhere(sshd: Sshd) -> None:
+    key, known = str(sshd.home / "key"), str(sshd.home / "known_hosts")
+    nobody = SshHost("127.0.0.1", port=free_port(), user="u", key_file=key, known_hosts=known)
+    with pytest.raises(HostFault, match=r"nothing answers there \(.*\); it is off, .*or it has an"):
+        nobody.run(("true",), seconds=5)
 
 
 def test_ssh_connects_again_after_the_connection_was_lost(sshd: Sshd) -> None:

@@ -149,6 +149,17 @@ class TestTheLadder:
         assert orders(decision) == ["inc-run-1.1.0.1", "inc-run-1.1.1.1"]
         assert "approved by eve" in texts(decision)
 
+    @pytest.mark.parametrize("failed", ["service.status", "service.restart"])
+    def test_a_rung_may_ask_because_of_what_failed_before_it(self, failed: str) -> None:
+        here = course(RESTART, replace(REBOOT, ask_after=("service.restart",)))
+        if failed == "service.restart":
+            here.report(0)
+        here.report(int(failed == "service.restart"), Outcome.FAILED)
+        asks = here.state() == State.AWAITING_APPROVAL
+        assert asks == (failed == "service.restart")
+        said = "after a failed service.restart this may lose data"
+        assert (said in here.incident.reason) == asks
+
     def test_a_rung_for_people_only_is_never_started(self) -> None:
         here = course(RESTART, replace(REBOOT, approval=Approval.NEVER))
         here.report(0, Outcome.FAILED)
