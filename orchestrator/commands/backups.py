@@ -1,4 +1,4 @@
-"""`backup`: run, list, show, verify, restore, doctor.
+"""`backup`: run, list, show, verify, restore, doctor, kit.
 
 What lives here: these commands. What must not: how a run is followed (follow.py).
 """
@@ -14,6 +14,7 @@ import click
 from orchestrator.commands import follow, home, plan
 from orchestrator.commands.api import Client
 from orchestrator.commands.ending import json_option, print_json
+from orchestrator.commands.kit import kit
 from orchestrator.commands.recover import watch
 from orchestrator.commands.text import clock, console, table, word
 
@@ -25,10 +26,13 @@ _no_wait = click.option("--no-wait", is_flag=True, help="Start the run and do no
 
 @click.group()
 def backup() -> None:
-    """Backups and restore points: run, list, show, verify, restore, doctor.
+    """Backups and restore points: run, list, show, verify, restore, doctor, kit.
 
     A backup counts only once it was loaded in a scratch server and counted.
     """
+
+
+backup.add_command(kit)
 
 
 @backup.command()
