@@ -16,6 +16,7 @@ from pathlib import Path
 from orchestrator.config import Configuration
 from orchestrator.kitfile import Far, KitPlace
 from orchestrator.kitmaking import Hosts, Kit, SecretInClear, make
+from orchestrator.kitpoints import redis_jobs
 from orchestrator.ports import Clock, Store
 from orchestrator.settings import Settings
 from tasks.host import HostFault, LocalHost
@@ -124,8 +125,8 @@ class KitKeeper:
             return False
         listed = listed_points(Path(wanted.folder))
         newest = (
-            self._store.restore_points.newest_verified(job.service, job=name)
-            for name, job in self._configuration.inventory.backups.items()
+            self._store.restore_points.newest_verified(job.service, job=job.name)
+            for job in redis_jobs(self._configuration)
         )
         return any(point is not None and point.id not in listed for point in newest)
 

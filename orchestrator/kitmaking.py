@@ -18,7 +18,7 @@ from pathlib import Path
 
 from orchestrator import door, kitpage
 from orchestrator.config import Configuration
-from orchestrator.core.backups import Job
+from orchestrator.core.redisbackups import RedisJob
 from orchestrator.kitfile import KitPlace
 from orchestrator.kitpoints import Point, line, points_of, public, redis_jobs
 from orchestrator.settings import Settings
@@ -180,7 +180,7 @@ class _Making:
         return frozenset(each for each in found | whole if each and "-----" not in each)
 
     def _keep(self, path: str, text: str, *, secret: bool = False) -> bool:
-        """In clear what may be; all of it sealed, where that is less. True: there is more than that."""
+        """In clear what may be; all of it sealed, where that is less. True: there is more."""
         clear = "" if secret or secrets.all_secret(text) else secrets.hidden(text, self._secrets)
         if clear:
             self._files[path] = clear
@@ -240,7 +240,7 @@ class _Making:
                 lines += self._points_before(job)
         self._files["points.txt"] = "".join(lines)
 
-    def _points_before(self, job: Job) -> Iterator[str]:
+    def _points_before(self, job: RedisJob) -> Iterator[str]:
         for known in self._before.get("points.txt", "").splitlines(keepends=True):
             service, point, *_ = known.split()
             if service == job.service:

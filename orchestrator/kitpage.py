@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from orchestrator.config import Configuration
-from orchestrator.core.backups import Job
 from orchestrator.core.graph import waves
+from orchestrator.core.redisbackups import RedisJob
 from orchestrator.kitfile import Far, KitPlace
 from orchestrator.kitpoints import Point, redis_jobs
 from orchestrator.wording import moment
@@ -133,7 +133,7 @@ def page(
     return "\n".join(parts)
 
 
-def _jobs(configuration: Configuration) -> list[Job]:
+def _jobs(configuration: Configuration) -> list[RedisJob]:
     """One for each Redis, whatever number of jobs it has."""
     return list({each.service: each for each in redis_jobs(configuration)}.values())
 
@@ -156,7 +156,7 @@ def _where(configuration: Configuration, place: KitPlace, points: Sequence[Point
         vault = inventory.fleet.machines[job.vault]
         access = inventory.access[job.vault]
         way = f"{access.user}@{vault.address}:{job.folder}"
-        lines.append(f"- {job.name} ({job.kind} of {job.service}): {job.folder} on {job.vault}, ")
+        lines.append(f"- {job.name} ({job.kind} of {job.subject}): {job.folder} on {job.vault}, ")
         lines[-1] += f"as `scp -r -P {access.port} {way} .`"
     lines.append(f"- this kit: {place.folder} on {inventory.fleet.control}{_elsewhere(place)}")
     lines += [

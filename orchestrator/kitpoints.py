@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from orchestrator.config import Configuration
-from orchestrator.core.backups import Job, Kind
+from orchestrator.core.redisbackups import RedisJob
 from orchestrator.wording import moment
 from tasks.backup.manifest import Manifest, NotAManifest, State
 from tasks.backup.proving import read_manifest
@@ -35,12 +35,12 @@ class Point:
         return known.contents.total if known.contents else known.source_keys
 
 
-def redis_jobs(configuration: Configuration) -> list[Job]:
+def redis_jobs(configuration: Configuration) -> list[RedisJob]:
     jobs = configuration.inventory.backups.values()
-    return [each for each in jobs if each.kind is Kind.REDIS]
+    return [each for each in jobs if isinstance(each, RedisJob)]
 
 
-def points_of(host: Host, job: Job) -> Iterator[Point]:
+def points_of(host: Host, job: RedisJob) -> Iterator[Point]:
     """The newest verified ones, by what the vault itself says."""
     argv = ("find", job.folder, "-maxdepth", "1", "-name", "redis-*", "-printf", "%f\\n")
     names = sorted(host.run(argv, seconds=30).out.split(), reverse=True)

@@ -24,6 +24,7 @@ from orchestrator.backups import Backups
 from orchestrator.config import Configuration, load
 from orchestrator.coordinator import Coordinator, Protected
 from orchestrator.core.plan import Fault
+from orchestrator.kitkeeping import KitKeeper
 from orchestrator.lookout import Lookout
 from orchestrator.notify.deadman import DeadManSwitch
 from orchestrator.notify.opening import calling_faults, make_deliverer
@@ -96,7 +97,8 @@ def _serve() -> int:
     direct.coordinator = coordinator
     register(app, coordinator)
     register_backups(app, Backups(coordinator, configuration.inventory.backups))
-    watching = Watching(app, keys.coordinator, coordinator, configuration)
+    kit = KitKeeper(configuration, settings, store, time.time)
+    watching = Watching(app, keys.coordinator, coordinator, configuration, kit.complaints())
     watching.overseer.reachable, publisher.silent = publisher.by_ssh, watching.overseer.dead_agents
 
     def ready() -> list[str]:
@@ -121,7 +123,7 @@ def _serve() -> int:
         if switch := _dead_man(configuration, coordinator, watching):
             switch.start()
             running.callback(switch.stop)
-        for tick in (coordinator.tick, watching.tick, deliverer.deliver_due):
+        for tick in (coordinator.tick, watching.tick, deliverer.deliver_due, kit.tick):
             ticker = Ticker(tick)
             ticker.start()
             running.callback(ticker.stop)

@@ -28,6 +28,9 @@ field() {
     sed -n 's/^ *"'"$1"'": "\{0,1\}\([^",]*\)"\{0,1\},\{0,1\}$/\1/p' "$2" | head -n 1
 }
 
+# flush PATH...: to the disk; where sync takes no names, everything.
+flush() { sync -- "$@" 2>/dev/null || sync; }
+
 sha256_of() { sha256sum <"$1" | cut -d ' ' -f 1; }
 
 size_of() { stat -L -c %s -- "$1"; }

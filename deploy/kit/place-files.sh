@@ -57,4 +57,4 @@ while read -r mode user group kind path; do
     chmod -- "$mode" "$path.kit-new"
     mv -T -- "$path.kit-new" "$path"
 done <"$list"
-if [ -z "$dry" ] && command -v systemctl >/dev/null 2>&1; then systemctl daemon-reload; fi
+if [ -z "$dry" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi

@@ -79,12 +79,33 @@ cut_log() {
         die "$CHECK_AOF: $(tail -n 1 "$scratch/check")"
 }
 
+# databases: as the manifest has them, from db0:keys=3,expires=1,avg_ttl=0.
+databases() {
+    "$CLI" -s "$scratch/s" INFO keyspace | tr -d '\r' | sed -n \
+        's/^db\([0-9]*\):keys=\([0-9]*\),expires=\([0-9]*\).*/"\1": {"keys": \2, "volatile": \3},/p' |
+        tr '\n' ' ' | sed 's/, $//'
+}
+
+count_keys() {
+    sum=0
+    for each in $("$CLI" -s "$scratch/s" INFO keyspace | sed -n 's/^db.*:keys=\([0-9]*\).*/\1/p'); do
+        sum=$((sum + each))
+    done
+    echo "$sum"
+}
+
 # As `autobot-dr` writes it, so that both can restore it.
 write_manifest() {
     cat <<END
 {
  "checksummed": true,
- "contents": null,
+ "contents": {
+  "databases": {$(databases)},
+  "functions": $(scratch_info number_of_functions),
+  "patterns": {},
+  "samples": {},
+  "total": $keys
+ },
  "covers_until": ${at:-$(date +%s)},
  "id": "$(basename -- "$new")",
  "module_files": [],
@@ -95,7 +116,6 @@ write_manifest() {
  "sha256": "$(sha256_of "$new.making/dump.rdb")",
  "size_bytes": $(size_of "$new.making/dump.rdb"),
  "source": "by $history",
- "source_keys": $keys,
  "state": "verified",
  "taken_at": $(date +%s),
  "version": 1
@@ -107,16 +127,15 @@ check_chain
 scratch_begin
 cut_log
 scratch_load --appendonly yes --auto-aof-rewrite-percentage 0
-keys=$(scratch_info 'db[0-9]*' | sed 's/keys=\([0-9]*\).*/\1/' | { sum=0
-    while read -r each; do sum=$((sum + each)); done
-    echo "$sum"; })
+keys=$(count_keys)
 [ "$("$CLI" -s "$scratch/s" SAVE)" = OK ] || die "the scratch server could not save; is the disk full?"
 mkdir -- "$new.making"
 cp -- "$scratch/dump.rdb" "$new.making/dump.rdb"
 write_manifest >"$new.making/manifest.json"
-sync
+flush "$new.making/dump.rdb" "$new.making/manifest.json"
 mv -T -- "$new.making" "$new"
 digest=$("$CLI" -s "$scratch/s" DEBUG DIGEST)
-say "$new holds $keys keys, as of ${at:+$(date -u -d "@$at" +%Y-%m-%dT%H:%M:%SZ)}${at:-the end};" \
-    "DEBUG DIGEST $digest"
+until='the end'
+if [ -n "$at" ]; then until=$(date -u -d "@$at" +%Y-%m-%dT%H:%M:%SZ); fi
+say "$new holds $keys keys, as of $until; DEBUG DIGEST $digest"
 say "restore it with: sh $KIT/restore-redis.sh -s $SERVICE $new"

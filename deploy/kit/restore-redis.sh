@@ -135,6 +135,8 @@ make_ready() {
         chown -- "$owner" "$data"
     fi
     incoming=$data/.restore-$now kept=$data/pre-restore-$now
+    # What a killed restore left: copies of a backup, and nothing else.
+    rm -rf -- "$data"/.restore-*
     mkdir -- "$incoming" "$kept"
     cp -- "$backup/dump.rdb" "$incoming/$DBFILENAME"
     if [ "$(sha256_of "$incoming/$DBFILENAME")" != "$sha256" ]; then
@@ -153,8 +155,10 @@ make_ready() {
     chmod -- "$FILE_MODE" "$incoming/$DBFILENAME"
     chown -R -- "$user:$group" "$incoming"
     ! command -v restorecon >/dev/null 2>&1 || restorecon -R -- "$incoming"
-    sync
+    find "$incoming" | while read -r each; do flush "$each"; done
 }
+
+unit_says() { systemctl show --property="$1" -- "$unit" | sed -n "s/^$1=//p"; }
 
 # Stopped first: a server saves over its own dump when it ends.
 stop() {
@@ -163,11 +167,18 @@ stop() {
         ln -- "$data/$DBFILENAME" "$kept/$DBFILENAME.before-stop"
     fi
     say "stopping $unit"
-    systemctl stop -- "$unit" || die "$unit does not stop, so its data was left alone"
-    case $(systemctl show -P ActiveState -- "$unit") in
+    systemctl stop -- "$unit" || give_up
+    case $(unit_says ActiveState) in
     inactive | failed) ;;
-    *) die "$unit does not stop, so its data was left alone" ;;
+    *) give_up ;;
     esac
+}
+
+give_up() {
+    rm -rf -- "$incoming"
+    rm -f -- "$kept/$DBFILENAME.before-stop"
+    rmdir -- "$kept"
+    die "$unit does not stop, so its data was left alone"
 }
 
 exchange() {
@@ -179,25 +190,33 @@ exchange() {
     for each in "$DBFILENAME" "$APPENDDIRNAME"; do
         [ ! -e "$incoming/$each" ] || mv -n -T -- "$incoming/$each" "$data/$each"
     done
-    sync
+    flush "$data" "$kept"
     rmdir -- "$incoming"
     # Where nothing was, nothing is kept.
     rmdir -- "$kept" 2>/dev/null || :
 }
 
-# Loading takes as long as it takes: systemd must not kill it for that.
 start() {
-    drop_in=/run/systemd/system/${unit%.service}.service.d
-    mkdir -p -- "$drop_in"
-    printf '[Service]\nTimeoutStartSec=infinity\n' >"$drop_in/90-recovery-kit.conf"
-    chmod 755 "$drop_in"
-    systemctl daemon-reload
     say "starting $unit"
+    endless yes
     status=0
     systemctl start -- "$unit" || status=$?
-    rm -f -- "$drop_in/90-recovery-kit.conf"
-    systemctl daemon-reload
+    endless no
     [ "$status" = 0 ] || die "$unit does not start; see: journalctl -n 50 -u $unit. $(back)"
+}
+
+# Loading takes as long as it takes: systemd must not kill it for that.
+endless() {
+    [ "$(unit_says Type)" = notify ] || return 0
+    drop_in=/run/systemd/system/${unit%.service}.service.d
+    if [ "$1" = yes ]; then
+        (umask 022 && mkdir -p -- "$drop_in" &&
+            printf '[Service]\nTimeoutStartSec=infinity\n' >"$drop_in/90-recovery-kit.conf")
+    else
+        rm -f -- "$drop_in/90-recovery-kit.conf"
+        rmdir -- "$drop_in" 2>/dev/null || :
+    fi
+    systemctl daemon-reload
 }
 
 # Done means that the server itself says so.
@@ -235,7 +254,7 @@ case "$append_only $("$SERVER" --version)" in
 yes*v=[1-6].*) die "nothing was changed: with append-only on, Redis 7 or newer is needed" ;;
 esac
 if [ "$unit" != none ]; then
-    [ "$(systemctl show -P LoadState -- "$unit")" = loaded ] ||
+    [ "$(unit_says LoadState)" = loaded ] ||
         die "nothing was changed: there is no unit $unit here; put the machine's files in place" \
             "first (sh place-files.sh $MACHINE), or give -u UNIT or -u none"
 fi

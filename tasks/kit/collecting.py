@@ -14,11 +14,13 @@ from pathlib import PurePosixPath
 
 from tasks.backup.asking import Where
 from tasks.backup.discovery import Found, discover
-from tasks.host import Host, HostFault
+from tasks.host import Host
 
 ANSWER_SECONDS = 20.0
 #: A larger file is no configuration.
 LARGEST = 200_000
+#: In place of a unit's load state.
+UNASKED = "not known, because systemd could not be asked"
 _CONFIGURATION = (".conf", ".env", ".ini", ".json", ".toml", ".yaml", ".yml", ".cfg")
 
 
@@ -56,7 +58,7 @@ class Collected:
 def collect(host: Host, wanted: Sequence[Wanted], secret_files: Collection[str] = ()) -> Collected:
     """Of these services, and these files, which hold nothing but a secret.
 
-    Raises HostFault only when the machine itself cannot be asked.
+    Raises HostFault when the machine itself cannot be asked.
     """
     paths: dict[str, bool] = {}
     programs: list[str] = []
@@ -65,10 +67,10 @@ def collect(host: Host, wanted: Sequence[Wanted], secret_files: Collection[str] 
     for each in wanted:
         unit = _unit(host, each.unit)
         if unit.get("LoadState") != "loaded":
-            missing.append(f"{each.service}: its unit {each.unit} is {unit.get('LoadState')}")
+            missing.append(f"{each.service}: its unit {each.unit} is {unit['LoadState']}")
         programs += _programs(unit)
         paths |= dict.fromkeys([*_unit_files(unit), *_named(unit)], False)
-        if each.redis:
+        if each.redis and unit["LoadState"] != UNASKED:
             found = discover(host, each.redis)
             more = [path for path in (found.config_file, found.setting("aclfile")) if path]
             paths |= dict.fromkeys([*more, *_included(host, found.config_file)], False)
@@ -87,11 +89,11 @@ def _unit(host: Host, unit: str) -> Mapping[str, str]:
     argv = ("systemctl", "show", f"--property={names}", "--", unit)
     ran = host.run(argv, seconds=ANSWER_SECONDS)
     if not ran.ok:
-        raise HostFault(f"systemd could not be asked about {unit}: {ran.complaint}")
-    found: dict[str, str] = {}
+        return {"LoadState": UNASKED}
+    found = {"LoadState": ""}
     for line in ran.out.splitlines():
         name, _, value = line.partition("=")
-        found[name] = f"{found[name]}\n{value}" if name in found else value
+        found[name] = f"{found[name]}\n{value}" if found.get(name) else value
     return found
 
 
