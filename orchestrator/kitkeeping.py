@@ -29,6 +29,7 @@ log = logging.getLogger("autobot_dr.kit")
 #: Before it is tried again: whatever keeps it from being made lasts.
 PAUSE_SECONDS = 600.0
 LARGEST = 1_000_000
+NOT_ELSEWHERE = "not_elsewhere"
 
 
 class KitNotPlaced(Exception):
@@ -58,41 +59,61 @@ def write(
         raise KitNotPlaced("fleet.yaml has no `kit`: say where it goes and who can open it")
     try:
         kit = make(configuration, settings, before(Path(wanted.folder)), now, hosts=hosts)
-    except (NotSealed, SecretInClear, OSError) as fault:
-        raise KitNotPlaced(f"no recovery kit was made: {fault}") from fault
+    except (NotSealed, SecretInClear, OSError) as error:
+        raise KitNotPlaced(f"no recovery kit was made: {error}") from error
+    fault = None if folder else _place_offsite(wanted, kit)
+    files = kit.files if fault is None else _marked(kit.files, str(fault))
     try:
-        place(LocalHost(), folder or wanted.folder, kit.files)
-        if wanted.offsite and not folder:
-            _place_offsite(wanted, kit)
-    except HostFault as fault:
-        raise KitNotPlaced(str(fault)) from fault
+        place(LocalHost(), folder or wanted.folder, files)
+    except HostFault as here:
+        raise KitNotPlaced(str(here)) from here
+    if fault is not None:
+        raise KitNotPlaced(f"the second place: {fault}") from fault
     return kit
 
 
-def _place_offsite(wanted: KitPlace, kit: Kit) -> None:
-    match wanted.offsite:
-        case Far() as far:
-            way = SshHost(
-                far.address,
-                user=far.user,
-                key_file=str(Path(wanted.access.key).expanduser()),
-                known_hosts=str(Path(wanted.access.known_hosts).expanduser()),
-                port=far.port,
-            )
-            with closing(way) as host:
-                place(host, far.folder, kit.files)
-        case str() as path:
-            place(LocalHost(), path, kit.files)
+def _place_offsite(wanted: KitPlace, kit: Kit) -> HostFault | None:
+    try:
+        match wanted.offsite:
+            case Far() as far:
+                with closing(_way(far, wanted)) as host:
+                    place(host, far.folder, kit.files)
+            case str() as path:
+                place(LocalHost(), path, kit.files)
+    except HostFault as fault:
+        return fault
+    return None
+
+
+def _way(far: Far, wanted: KitPlace) -> SshHost:
+    return SshHost(
+        far.address,
+        user=far.user,
+        key_file=str(Path(wanted.access.key).expanduser()),
+        known_hosts=str(Path(wanted.access.known_hosts).expanduser()),
+        port=far.port,
+    )
+
+
+def _marked(files: Mapping[str, str], reason: str) -> Mapping[str, str]:
+    """The kit here says itself that it is not in its second place, so that nobody forgets it."""
+    return {**files, MARK: json.dumps({**json.loads(files[MARK]), NOT_ELSEWHERE: reason}) + "\n"}
 
 
 class KitKeeper:
     """One per coordinator. `tick` is called by a ticker of its own: making a kit takes seconds."""
 
     def __init__(
-        self, configuration: Configuration, settings: Settings, store: Store, now: Clock
+        self,
+        configuration: Configuration,
+        settings: Settings,
+        store: Store,
+        now: Clock,
+        *,
+        hosts: Hosts | None = None,
     ) -> None:
         self._configuration, self._settings = configuration, settings
-        self._store, self._now = store, now
+        self._store, self._now, self._hosts = store, now, hosts
         self._not_before = 0.0
         self._fault = ""
 
@@ -105,7 +126,7 @@ class KitKeeper:
         if now < self._not_before or not self._due():
             return
         try:
-            kit = write(self._configuration, self._settings, now)
+            kit = write(self._configuration, self._settings, now, hosts=self._hosts)
         except KitNotPlaced as fault:
             self._fault = str(fault)
             self._not_before = now + PAUSE_SECONDS
@@ -132,9 +153,9 @@ class KitKeeper:
 
 
 def listed_points(folder: Path) -> frozenset[str]:
-    """The restore points that the kit there knows; none where there is no kit."""
+    """The restore points that the kit there knows; none where it is not in all its places."""
     try:
         said = json.loads((folder / MARK).read_text())
-        return frozenset(map(str, said["points"]))
+        return frozenset() if said.get(NOT_ELSEWHERE) else frozenset(map(str, said["points"]))
     except (OSError, ValueError, KeyError, TypeError):
         return frozenset()

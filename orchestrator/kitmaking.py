@@ -210,10 +210,15 @@ class _Making:
         self._files[f"{folder}/collected.txt"] = f"{moment(self._now)}\n"
         self._missing += [f"{machine.name}: {each}" for each in machine.collected.missing]
         for service, facts in machine.collected.facts.items():
-            words = {"MACHINE": machine.name, **facts}
-            self._files[f"services/{service}.sh"] = "".join(
-                f"{name}={shlex.quote(value)}\n" for name, value in words.items()
-            )
+            self._facts(machine.name, service, facts)
+
+    def _facts(self, machine: str, service: str, facts: Mapping[str, str]) -> None:
+        name = f"services/{service}.sh"
+        words = {"MACHINE": machine, **facts}
+        self._files[name] = "".join(f"{key}={shlex.quote(each)}\n" for key, each in words.items())
+        # One that did not answer says less than it said before.
+        if not facts["VERSION"] and name in self._before:
+            self._files[name] = self._before[name]
 
     def _from_before(self, machine: Machine) -> None:
         heads = (f"machines/{machine.name}/", f"sealed/machines/{machine.name}/")

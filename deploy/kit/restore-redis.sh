@@ -247,7 +247,9 @@ prove
 [ -z "$only_test" ] || exit 0
 data=${data:-$DATA} unit=${unit:-$UNIT} owner=${owner:-$OWNER} address=${address:-$ADDRESS}
 password=${password:-$PASSWORD_FILE}
-[ -n "$data" ] || die "nothing was changed: where its data is, is not known; give -d DATA"
+case $data in
+/ | [!/]* | '') die "nothing was changed: where its data is, is not known; give -d DATA" ;;
+esac
 now=$(date -u +%Y%m%dT%H%M%SZ)
 is_append_only
 case "$append_only $("$SERVER" --version)" in

@@ -157,8 +157,8 @@ def _read(host: Host, path: str, secret: bool) -> File | str:
 def _packages(host: Host, programs: Sequence[str]) -> Iterator[str]:
     for program in programs:
         real = host.run(("readlink", "-f", "--", program), seconds=ANSWER_SECONDS).out.strip()
-        # On a system that merged /usr, dpkg knows it by either name.
-        for name in dict.fromkeys((real, program, real.removeprefix("/usr"))):
+        # On a system that merged /usr, dpkg knows it by either name; a link has its own package.
+        for name in dict.fromkeys((program, program.removeprefix("/usr"), real)):
             owner = host.run(("dpkg-query", "-S", "--", name), seconds=ANSWER_SECONDS)
             if owner.ok:
                 package = owner.out.partition(":")[0]
@@ -184,7 +184,7 @@ def _facts(host: Host, wanted: Wanted, found: Found) -> Mapping[str, str]:
         "ADDRESS": where.address if where else "",
         "PORT": str(where.port if where else 6379),
         "PASSWORD_FILE": where.password_file if where else "",
-        "DATA": found.folder.path if found.folder else found.setting("dir"),
+        "DATA": _data(found),
         "DBFILENAME": found.setting("dbfilename"),
         "APPENDONLY": "yes" if found.append_only else "no",
         "APPENDDIRNAME": found.setting("appenddirname"),
@@ -200,6 +200,12 @@ def _facts(host: Host, wanted: Wanted, found: Found) -> Mapping[str, str]:
             for each in _packages(host, [line.split()[0] for line in found.modules if line])
         ),
     }
+
+
+def _data(found: Found) -> str:
+    """Its folder, or nothing: a guess would be where a stranger then puts the data."""
+    said = {**(found.at_start or {}), **(found.now or {})}
+    return found.folder.path if found.folder and "dir" in said else ""
 
 
 @dataclass(frozen=True, slots=True)
