@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 from orchestrator.config import Configuration
+from orchestrator.core.plan import Fault
 from orchestrator.kitfile import Far, KitPlace
 from orchestrator.kitmaking import Hosts, Kit, SecretInClear, make
 from orchestrator.kitpoints import redis_jobs
@@ -150,6 +151,15 @@ class KitKeeper:
             for job in redis_jobs(self._configuration)
         )
         return any(point is not None and point.id not in listed for point in newest)
+
+
+def unmade(configuration: Configuration, settings: Settings) -> tuple[Fault, ...]:
+    """That there is no kit yet, as a warning; where none is wanted, another one says so."""
+    wanted = configuration.inventory.kit
+    if wanted is None or (Path(wanted.folder) / MARK).is_file():
+        return ()
+    message = f"there is none in {wanted.folder} yet; `autobot-dr backup kit` makes it"
+    return (Fault(f"{settings.fleet}, kit", message),)
 
 
 def listed_points(folder: Path) -> frozenset[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import stat
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ import pytest
 from tasks.host import HostFault, LocalHost
 from tasks.kit import placing
 from tasks.kit.placing import place
+from tasks.ssh import SshHost
+from tests.contracts.sshd import Sshd, running_sshd
 
 FILES = {
     "kit.json": "{}\n",
@@ -83,3 +87,26 @@ def test_killed_at_any_step_a_whole_kit_is_there_and_the_next_one_takes_its_plac
     place(LocalHost(), str(folder), FILES)
     assert content(folder)["RESTORE.md"] == "new\n"
     assert os.listdir(tmp_path) == ["kit"]
+
+
+def test_it_goes_to_another_machine_and_is_checked_there(tmp_path: Path) -> None:
+    folder = tmp_path / "there" / "kit"
+    with running_sshd(tmp_path) as sshd, closing(over(sshd, "known_hosts")) as host:
+        place(host, str(folder), FILES)
+        assert content(folder)["RESTORE.md"] == "new\n"
+        place(host, str(folder), {**FILES, "RESTORE.md": "newer\n"})
+        assert content(folder)["RESTORE.md"] == "newer\n"
+        (tmp_path / "nobody").touch()
+        with closing(over(sshd, "nobody")) as stranger, pytest.raises(HostFault, match="host key"):
+            place(stranger, str(tmp_path / "secret"), FILES)
+    assert not (tmp_path / "secret").exists()
+
+
+def over(sshd: Sshd, known_hosts: str) -> SshHost:
+    return SshHost(
+        "127.0.0.1",
+        user=getpass.getuser(),
+        key_file=str(sshd.home / "key"),
+        known_hosts=str(sshd.home / known_hosts),
+        port=sshd.port,
+    )
