@@ -27,12 +27,13 @@ private key of one of those in `recipients.txt`; nothing else here is secret. Ev
 it is used (`sh SCRIPT` without arguments), tests before it touches anything, and renames what is
 there.
 
-Set these three first; all blocks below use them.
+Set these first; all blocks below use them.
 
 ```sh
 KIT=/mnt/kit          # this folder
 BACKUPS=/mnt/backups  # where the backups are, or were copied to (see 3)
 KEY=/root/key.txt     # your private key, of age or SSH
+OPEN=/root/unsealed   # where what is sealed goes, on this machine; remove it at the end
 ```
 
 ## 1. Is this folder whole?
@@ -54,10 +55,10 @@ _UNSEAL = """\
 ## 4. Passwords and keys
 
 ```sh
-cd "$KIT" && sh unseal.sh "$KEY"
+cd "$KIT" && sh unseal.sh "$KEY" "$OPEN"
 ```
 
-They are in `unsealed/` then; remove it at the end. Sealed are:
+Sealed are:
 
 {sealed}
 """
@@ -69,7 +70,7 @@ It ran on {machine} ({address}) as {unit}. On the machine that is to have it, fi
 and configuration, as they were (what is there and differs is renamed):
 
 ```sh
-cd "$KIT" && sh place-files.sh {machine}
+cd "$KIT" && sh place-files.sh {machine} "$OPEN"
 ```
 
 Then test the newest proved backup; nothing is changed by that:
@@ -102,12 +103,12 @@ _ORDER = """\
 ## 7. The rest of the fleet
 
 `fleet/` has the fleet file and the runbooks, `machines/` the units and configuration of each
-machine; `sh place-files.sh MACHINE` puts them in place. Services start in this order; those of one
-line may start at once, each with `systemctl start UNIT`:
+machine; `sh place-files.sh MACHINE "$OPEN"` puts them in place. Services start in this order; those
+of one line may start at once, each with `systemctl start UNIT`:
 
 {order}
-AutoBot DR itself is set up anew with `autobot-dr init`, and the fleet file from `fleet/` (or
-`unsealed/fleet/`, where it has secrets). New keys go to the agents then; the old ones are not here.
+AutoBot DR itself is set up anew with `autobot-dr init` and the fleet file from `fleet/`, or from
+`fleet/` in `$OPEN` where it has secrets. New keys go to the agents then; the old ones are not here.
 """
 
 

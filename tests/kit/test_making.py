@@ -224,6 +224,16 @@ def test_a_redis_that_is_down_is_known_as_it_was(world: World) -> None:
     assert "DATA=''\n" in made["services/redis.sh"]
 
 
+def test_a_secret_that_would_stand_on_the_page_keeps_it_from_being_written(world: World) -> None:
+    inventory = world.configuration.inventory
+    roles = {**inventory.roles, "redis": f"the data; log in with {PASSWORD}"}
+    configuration = replace(world.configuration, inventory=replace(inventory, roles=roles))
+    with pytest.raises(KitNotPlaced, match=r"RESTORE\.md would hold a secret in clear") as told:
+        write(configuration, world.settings, NOW, hosts=lambda _: LocalHost())
+    assert PASSWORD not in str(told.value)
+    assert not world.kit.exists()
+
+
 class Clock:
     def __init__(self) -> None:
         self.now = NOW

@@ -13,17 +13,17 @@ control: control
 objectives:
   rto: {{target: 60 s, maximum: 2 min}}
   rpo: {{target: 1 h, maximum: 4 h}}
-ssh: {{user: root, key: {folder}/ssh-key}}
+ssh: {{user: root, key: {key}}}
 contacts:
   - {{role: First, after: 0, reach: "json://tell.example/{token}"}}
 dead_man: {{url: "https://hc.example/{token}-too"}}
 machines:
-  control: {{address: 127.0.0.1, role: the coordinator and the backups}}
-  redis: {{address: 127.0.0.2, role: the data}}
+  control: {{address: {addresses[0]}, role: the coordinator and the backups}}
+  redis: {{address: {addresses[1]}, role: the data}}
 services:
   redis:
     machine: redis
-    unit: redis-of-the-test
+    unit: {unit}
     port: {port}
     check: {{probe: redis}}
     settings: {{password_file: {password}}}
@@ -57,6 +57,9 @@ def configured(
     recipients: str,
     token: str,
     offsite: str = "",
+    addresses: tuple[str, str] = ("127.0.0.1", "127.0.0.2"),
+    unit: str = "redis-of-the-test",
+    key: Path | None = None,
 ) -> tuple[Configuration, Settings]:
     (folder / "runbooks").mkdir(parents=True, exist_ok=True)
     (folder / "runbooks" / "redis.yaml").write_text(RUNBOOK)
@@ -68,6 +71,9 @@ def configured(
             backups=backups,
             recipients=recipients,
             token=token,
+            addresses=addresses,
+            unit=unit,
+            key=key or folder / "ssh-key",
             offsite=f"offsite: {offsite}" if offsite else "",
         )
     )
