@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator import backupfile, catalog
+from orchestrator import backupfile, catalog, kitfile
 from orchestrator.core.graph import waves
 from orchestrator.core.plan import Fault
 from orchestrator.fleetfile import (
@@ -251,6 +251,8 @@ _CHECKS: tuple[Callable[[_Parts], Iterator[Fault]], ...] = (
 
 def _warnings(document: Document, shape: FleetShape, inventory: Inventory) -> Iterator[Fault]:
     yield from backupfile.warnings(document, inventory.backups)
+    if inventory.backups or shape.kit:
+        yield from kitfile.warnings(document, shape.kit)
     if not shape.contacts:
         message = "nobody: nobody will be called, whatever happens; name who to call"
         yield document.fault(("contacts",), message)

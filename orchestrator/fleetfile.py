@@ -30,6 +30,7 @@ from orchestrator.core.fleet import (
 )
 from orchestrator.core.health import Rule
 from orchestrator.core.policy import Rules
+from orchestrator.kitfile import KitPlace, KitShape
 from orchestrator.schema import Duration, Line, Name, Port, Positive, Shape
 from orchestrator.sshfile import Access, SshShape
 from orchestrator.watchfile import (
@@ -148,6 +149,7 @@ class FleetShape(Shape):
     watch: WatchShape = Field(default_factory=WatchShape)
     recovery: RecoveryShape = Field(default_factory=RecoveryShape)
     backups: dict[Name, AnyShape] = Field(default_factory=dict)
+    kit: KitShape | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,7 @@ class Inventory:
     rules: Rules  #: what may be done without a person
     dead_man: DeadMan | None = None
     backups: Mapping[str, Job] = field(default_factory=dict)
+    kit: KitPlace | None = None
 
 
 def build(shape: FleetShape) -> Inventory:
@@ -195,6 +198,7 @@ def build(shape: FleetShape) -> Inventory:
         rules(shape.recovery),
         DeadMan(shape.dead_man.url, shape.dead_man.every) if shape.dead_man else None,
         jobs(shape.backups, objectives),
+        shape.kit.place(shape.ssh.access) if shape.kit else None,
     )
 
 

@@ -29,6 +29,7 @@ from orchestrator.backups import Backups
 from orchestrator.config import Configuration, load
 from orchestrator.coordinator import Coordinator, Protected
 from orchestrator.core.plan import Fault
+from orchestrator.kitkeeping import KitKeeper
 from orchestrator.leadership import Leadership, candidate
 from orchestrator.lookout import Lookout
 from orchestrator.notify.deadman import DeadManSwitch
@@ -116,7 +117,8 @@ def _serve(settings: Settings) -> int:
     backups = Backups(coordinator, configuration.inventory.backups)
     register_backups(app, backups)
     pings = JobPings(backups, LocalHost())
-    watching = Watching(app, keys.coordinator, coordinator, configuration)
+    kit = KitKeeper(configuration, settings, store, time.time)
+    watching = Watching(app, keys.coordinator, coordinator, configuration, kit.complaints())
     watching.overseer.reachable, publisher.silent = publisher.by_ssh, watching.overseer.dead_agents
 
     def ready() -> list[str]:
@@ -149,7 +151,7 @@ def _serve(settings: Settings) -> int:
         if switch := _dead_man(configuration, coordinator, watching):
             switch.start()
             running.callback(switch.stop)
-        ticks = [coordinator.tick, watching.tick, deliverer.deliver_due]
+        ticks = [coordinator.tick, watching.tick, deliverer.deliver_due, kit.tick]
         for tick in (*ticks, pings.tick) if pings.wanted else ticks:
             ticker = Ticker(_while_leading(leadership, tick))
             ticker.start()

@@ -16,7 +16,7 @@ from orchestrator.config import Configuration
 from orchestrator.coordinator import Coordinator
 from orchestrator.core.health import COORDINATOR, Watch
 from orchestrator.overseer import Overseer
-from orchestrator.own import OwnChecks, own_watches
+from orchestrator.own import Complaint, OwnChecks, own_watches
 from orchestrator.rpo import RpoAlarm
 from orchestrator.standins import StandIns
 from orchestrator.watcher import Watcher
@@ -33,11 +33,18 @@ class Watching:
     """One per coordinator's process. `overseer.tick` is called by the ticker."""
 
     def __init__(
-        self, app: Celery, key: SigningKey, coordinator: Coordinator, configuration: Configuration
+        self,
+        app: Celery,
+        key: SigningKey,
+        coordinator: Coordinator,
+        configuration: Configuration,
+        further: Mapping[str, Complaint] | None = None,
     ) -> None:
+        """`further` are own checks that others answer for, by their names."""
         self.app, self.coordinator = app, coordinator
         watches = make_watches(configuration.inventory)
         alarms = RpoAlarm(Backups(coordinator, configuration.inventory.backups)).complaints()
+        alarms |= further or {}
         own = own_watches((*OWN, *alarms))
         self.overseer = Overseer(coordinator, (*watches, *own), configuration.inventory.rules)
         self.watcher = Watcher(self.overseer.take, catalog.probes(), coordinator.now)

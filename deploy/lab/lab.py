@@ -277,7 +277,11 @@ def _definition(told: Mapping[str, Any]) -> MachineDefinition:
 
 
 def remembered(definition: MachineDefinition) -> dict[str, Any]:
-    return {**asdict(definition), "environment": dict(definition.environment)}
+    return {
+        **asdict(definition),
+        "environment": dict(definition.environment),
+        "brings": dict(definition.brings),
+    }
 
 
 def power_program(driver: str, home: Path) -> list[str]:

@@ -32,6 +32,8 @@ class MachineDefinition:
     keeps: tuple[str, ...] = ()
     #: For the machine's services (not its agent): ports, delays, models.
     environment: Mapping[str, str] = field(default_factory=dict)
+    #: A stranger's machine: nothing of ours, no Python either, and these folders of this one.
+    brings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def all_units(self) -> tuple[str, ...]:

@@ -38,6 +38,9 @@ PLACES = Places(
     logs="/var/log/autobot",
 )
 
+#: Of the machines' root; /usr/bin/python3 points to it.
+PYTHON = "/usr/bin/python3.11"
+
 #: Made anew on every boot. Redis's configuration is a copy, because a restore may rewrite it.
 TMPFILES = (
     "C /etc/redis-stack.conf 0640 redis redis - /opt/lab/laid/redis-stack.conf\n"
@@ -97,16 +100,7 @@ def make(
 def _argv(home: Path, built: rootfs.Built, label: str, machine: MachineDefinition) -> list[str]:
     laid, kept = home / "laid" / machine.name, home / "kept" / machine.name
     (kept / "autobot-dr").mkdir(parents=True)
-    read_only = {
-        CHECKOUT / "tasks": "/opt/autobot-dr/src/tasks",
-        CHECKOUT / "workers": "/opt/autobot-dr/src/workers",
-        HERE / "standins": "/opt/lab/standins",
-        laid: "/opt/lab/laid",
-        laid / "units": "/usr/local/lib/systemd/system",
-        laid / "tmpfiles.conf": "/etc/tmpfiles.d/lab.conf",
-        home / "keys" / "machine": "/run/lab-ssh",
-        **built.packages,
-    }
+    read_only = _strangers(machine) if machine.brings else _ours(home, built, laid)
     kept_folders = {kept / "autobot-dr": "/var/lib/autobot-dr"}
     for folder in machine.keeps:
         own = kept / folder.strip("/").replace("/", "-")
@@ -121,6 +115,26 @@ def _argv(home: Path, built: rootfs.Built, label: str, machine: MachineDefinitio
         *(f"--bind-ro={here}:{there}" for here, there in read_only.items()),
         *(f"--bind={here}:{there}" for here, there in kept_folders.items()),
     ]
+
+
+def _ours(home: Path, built: rootfs.Built, laid: Path) -> dict[Path, str]:
+    """What makes it a machine of the fleet: our code, its units, its keys."""
+    return {
+        CHECKOUT / "tasks": "/opt/autobot-dr/src/tasks",
+        CHECKOUT / "workers": "/opt/autobot-dr/src/workers",
+        HERE / "standins": "/opt/lab/standins",
+        laid: "/opt/lab/laid",
+        laid / "units": "/usr/local/lib/systemd/system",
+        laid / "tmpfiles.conf": "/etc/tmpfiles.d/lab.conf",
+        home / "keys" / "machine": "/run/lab-ssh",
+        **built.packages,
+    }
+
+
+def _strangers(machine: MachineDefinition) -> dict[Path, str]:
+    """What it brings along, and a Python that only fails: nobody may need one there."""
+    brought = {Path(here): there for here, there in machine.brings.items()}
+    return {**brought, Path("/bin/false"): PYTHON}
 
 
 def _network(namespace: str, machines: dict[str, Any]) -> None:

@@ -29,6 +29,8 @@ PACKAGES = [
     *("systemd", "systemd-sysv", "dbus", "iproute2", "redis-server", "openssh-server"),
     # Chromium wants some session bus; debootstrap cannot choose among alternatives itself.
     *("procps", "python3", "sudo", "chromium", "dbus-x11"),
+    # What a recovery kit asks of a machine that has nothing of ours.
+    *("age", "restic"),
 ]
 
 #: Off for a fast boot of a machine that lives for minutes and has neither console nor updates.

@@ -86,6 +86,8 @@ def fitted(lab: Lab) -> dict[str, Any]:
             machine.setdefault("settings", {})["agent_unit"] = AGENT
     # What is broken on purpose wakes nobody.
     fleet["contacts"] = "nobody"
+    # Its place is this machine's, not the lab's.
+    del fleet["kit"]
     fleet["ssh"] = {"user": "autobot", "key": str(lab.ssh_key)}
     if lab.driver == "process":
         fleet["ssh"]["port"] = DOOR_PORT

@@ -1,4 +1,4 @@
-"""`backup`: run, list, show, verify, restore, capture, prune, doctor.
+"""`backup`: run, list, show, verify, restore, capture, prune, doctor, kit.
 
 What lives here: these commands. What must not: how a run is followed (follow.py).
 """
@@ -15,6 +15,7 @@ import click
 from orchestrator.commands import follow, home, plan, timemachine
 from orchestrator.commands.api import Client
 from orchestrator.commands.ending import json_option, print_json
+from orchestrator.commands.kit import kit
 from orchestrator.commands.recover import watch
 from orchestrator.commands.text import clock, console, table, word
 
@@ -26,10 +27,13 @@ _no_wait = click.option("--no-wait", is_flag=True, help="Start the run and do no
 
 @click.group()
 def backup() -> None:
-    """Backups and restore points: run, list, show, verify, restore, capture, prune, doctor.
+    """Backups and restore points: run, list, show, verify, restore, capture, prune, doctor, kit.
 
     A backup counts only once it was opened in a scratch place and compared.
     """
+
+
+backup.add_command(kit)
 
 
 @backup.command()

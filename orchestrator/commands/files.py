@@ -13,6 +13,7 @@ import click
 from orchestrator.commands import home
 from orchestrator.commands.ending import Exit, Stop, faulty, json_option, print_json, tell
 from orchestrator.config import load
+from orchestrator.kitkeeping import unmade
 from orchestrator.notify.opening import calling_faults
 from orchestrator.setup import CannotInitialise, initialise
 
@@ -57,7 +58,7 @@ def validate(as_json: bool) -> None:
     given = home.settings()
     found = load(given.fleet, given.runbooks)
     faults = found if isinstance(found, tuple) else calling_faults(found, given)
-    warnings = () if isinstance(found, tuple) else found.warnings
+    warnings = () if isinstance(found, tuple) else (*found.warnings, *unmade(found, given))
     if as_json:
         shown = {"faults": faults, "warnings": warnings}
         print_json(

@@ -24,7 +24,7 @@ from tasks.contract import Kind
 
 FLEET, VANTAGE, SERVICE = "fleet", "vantage", "service:"
 #: Of what we need ourselves, what can wait for the morning.
-MINOR = frozenset({"own/queues", "own/backups"})
+MINOR = frozenset({"own/queues", "own/backups", "own/kit"})
 #: What is only another name for a broker that is down.
 BROKERS = frozenset({"own/broker", "own/queues"})
 

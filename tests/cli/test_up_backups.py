@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tests.backup.rig import redis
 from tests.cli.a_home import Home, up
+from tests.integration.rig import wait_for
+from tests.kit.test_sealed import age_key
 
 SECTION = """\
   redis:
@@ -16,6 +18,7 @@ SECTION = """\
     check: {{probe: redis}}
 backups:
   night: {{kind: redis, service: redis, vault: control, folder: "{folder}", at: "02:00"}}
+kit: {{folder: "{kit}", recipients: [{recipient}]}}
 """
 
 
@@ -24,17 +27,30 @@ def test_a_backup_is_taken_by_the_processes_of_up_and_listed(tmp_path: Path) -> 
         server.fill(100)
         home = Home(tmp_path / "home", server.port)
         fleet = home.folder / "fleet.yaml"
-        section = SECTION.format(port=server.port, folder=tmp_path / "backups")
+        kit = tmp_path / "kit"
+        section = SECTION.format(
+            port=server.port,
+            folder=tmp_path / "backups",
+            kit=kit,
+            recipient=age_key(tmp_path / "key"),
+        )
         fleet.write_text(fleet.read_text() + section)
         warned = home.run("validate")
         assert warned.returncode == 0
         assert "up to 24 h between two backups, and the RPO target is 1 h" in warned.stderr
+        assert f"there is none in {kit} yet; `autobot-dr backup kit` makes it" in warned.stderr
+        assert "one only: when that key is lost, so are the passwords" in warned.stderr
         with up(home) as started:
             assert started.pid_of("workers.beat")
             ran = home.run("backup", "run", "night")
             assert ran.returncode == 0, ran.stdout + ran.stderr + home.logs()
             (point,) = json.loads(home.run("backup", "list", "--json").stdout)["restore_points"]
             assert (point["state"], point["job"]) == ("verified", "night")
+            listed = kit / "points.txt"
+            wait_for("the kit", lambda: listed.exists() and point["id"] in listed.read_text())
+            made = json.loads(home.run("backup", "kit", str(tmp_path / "stick"), "--json").stdout)
+            assert made["points"] == [point["id"]]
+            assert (tmp_path / "stick" / "RESTORE.md").exists()
             again = home.run("backup", "verify", point["id"])
             assert again.returncode == 0, again.stdout + again.stderr
             server.kill()
