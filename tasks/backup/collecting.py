@@ -101,7 +101,7 @@ def _matches(patterns: Sequence[str], exclude: Sequence[str]) -> list[Path]:
     for pattern in patterns:
         here = sorted(glob.glob(pattern, recursive=True, include_hidden=True))
         if not here:
-            raise NotCopied(f"{pattern} is not there; nothing was backed up")
+            raise NotCopied(f"{pattern} is not there; see to it, or take it out of the job")
         found |= {Path(os.path.normpath(each)): None for each in here if not _out(each, exclude)}
     return list(found)
 

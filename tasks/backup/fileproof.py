@@ -123,7 +123,7 @@ def _restored(settings: Settings) -> Iterator[tuple[Path, str]]:
         wanted = settings.copy or settings.snapshot
         words = ("restore", "--quiet", "--no-lock", wanted, "--target", str(scratch))
         ran = LocalHost().run(repository.command(*words), seconds=COPY_SECONDS)
-        if "No space left" in ran.err:
+        if "no space left" in ran.err.lower():
             raise NotTried(f"{scratch} is full; make room for what the snapshot holds")
         tops = list(scratch.rglob(filemanifest.NAME))
         if not ran.ok and not tops:

@@ -11,6 +11,7 @@ looking or restoring. `unlock` removes stale ones alone.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from tasks.host import Host, HostFault, Ran
 LOOK_SECONDS, COPY_SECONDS = 300.0, 6 * 3600.0
 #: So many snapshots of a job are looked at. More would not fit what a look may answer.
 NEWEST = "100"
+OLDEST = (0, 14)
 _NONE_THERE = "Is there a repository at the following location?"
 
 
@@ -71,6 +73,16 @@ class Snapshot:
         return self.id[:8]
 
 
+def demand_version(host: Host) -> None:
+    """Raises HostFault where restic is not there, or too old to copy between repositories."""
+    ran = host.run(("restic", "version"), seconds=LOOK_SECONDS)
+    found = re.match(r"restic (\d+)\.(\d+)", ran.out)
+    if not found:
+        raise HostFault(f"restic: {complaint(ran)}")
+    if (int(found[1]), int(found[2])) < OLDEST:
+        raise HostFault(f"{found[0]} is too old; 0.14 or newer is needed")
+
+
 def point_id(job: str, snapshot: str) -> str:
     """The name of a restore point tells its snapshot."""
     return f"{job}-{snapshot[:8]}"
@@ -105,7 +117,7 @@ def forgetting(job: str, keep: Sequence[str]) -> tuple[str, ...]:
 
 
 def _rules(job: str, keep: Sequence[str]) -> tuple[str, ...]:
-    return ("--tag", job, "--group-by", "tags", *keep)
+    return ("--tag", job, "--group-by", "host", *keep)
 
 
 def locks(host: Host, repository: Repository) -> tuple[str, ...]:

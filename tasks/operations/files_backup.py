@@ -20,6 +20,7 @@ from tasks.backup.restic import (
     Pushing,
     Repository,
     complaint,
+    demand_version,
     point_id,
     snapshots,
 )
@@ -74,6 +75,7 @@ def decide(_wanted: Arguments, _seen: Seen) -> Act:
 
 
 def act(host: Host, wanted: Arguments, tell: Tell) -> None:
+    demand_version(host)
     stage, repository = _stage(wanted), _repository(wanted)
     tell("collecting files, databases and repositories")
     settings = {
@@ -131,7 +133,7 @@ def _clear(host: Host, stage: str) -> None:
 def judge(wanted: Arguments, before: Seen, now: Seen) -> Met | Unmet:
     new = [each for each in now.snapshots if each not in before.snapshots]
     if now.staged:
-        return Unmet("the push did not end well, so whatever was stored does not count", final=True)
+        return Unmet("it did not end well, so whatever was pushed does not count", final=True)
     if not new:
         return Unmet("there is no new snapshot")
     made = " in a new repository" if before.fresh else ""

@@ -13,6 +13,7 @@ from tasks.backup.restic import (
     LOOK_SECONDS,
     Repository,
     complaint,
+    demand_version,
     point_id,
     snapshots,
 )
@@ -57,6 +58,7 @@ def decide(_wanted: Arguments, seen: Seen) -> Act | Leave | Refuse:
 
 
 def act(host: Host, wanted: Arguments, tell: Tell) -> None:
+    demand_version(host)
     snapshot = look(host, wanted).snapshot
     there = Repository(wanted.offsite, wanted.offsite_password_file)
     source = ("--from-repo", wanted.folder, "--from-password-file", wanted.password_file)

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -84,11 +85,14 @@ def test_the_machines_key_can_add_and_not_remove(far: Site) -> None:
     program = f"{way} -o UserKnownHostsFile={far.sshd.home}/known_hosts 127.0.0.1"
     served = ["-r", "rclone:x", "-o", f"rclone.program={program}"]
     for words in (["forget", snapshot], ["forget", "--keep-last", "1", "--prune", snapshot]):
-        argv = ["restic", *served, "--password-file", far.password, "--no-cache", *words]
+        argv = ["restic", *served, "--password-file", str(far.password), "--no-cache", *words]
         ran = subprocess.run(argv, capture_output=True, text=True, check=False)
         assert far.snapshots() == [snapshot], ran.stderr
     shell = subprocess.run(
-        [*program.split(), "cat", "/etc/passwd"], capture_output=True, text=True, check=False,
+        [*program.split(), "cat", "/etc/passwd"],
+        capture_output=True,
+        text=True,
+        check=False,
         stdin=subprocess.DEVNULL,
     )
     assert "root:" not in shell.stdout
@@ -139,8 +143,8 @@ def test_copies_elsewhere_are_proved_there(here: Site, tmp_path: Path) -> None:
     assert point(here.prove())["offsite"] == str(other), "it still is there"
 
     # A stranger with restic alone gets everything from the copy.
-    argv = ["restic", "-r", other, "--password-file", tmp_path / "other", "--no-cache"]
-    argv += ["restore", "latest", "--target", tmp_path / "stranger"]
+    argv = ["restic", "-r", str(other), "--password-file", str(tmp_path / "other"), "--no-cache"]
+    argv += ["restore", "latest", "--target", str(tmp_path / "stranger")]
     subprocess.run(argv, check=True, capture_output=True)
     (found,) = (tmp_path / "stranger").rglob(".env")
     assert found.read_text() == "SECRET=1\n"
@@ -163,14 +167,23 @@ def test_the_catalogue_is_rebuilt_from_the_repository_alone(here: Site) -> None:
     assert here.prove(snapshot=first[:8]).outcome is Outcome.DONE, "and proved again"
 
 
-def test_old_snapshots_go_and_the_newest_stays(here: Site) -> None:
-    for _ in range(3):
-        assert here.backup().outcome is Outcome.DONE
-    ids = here.snapshots()
-    for days, each in zip((40, 20, 0), ids, strict=True):
-        # A tag more gives it another id and keeps the rest, as `restic tag` does.
-        assert days >= 0, each
-    keep = {"within_s": 86400.0, "daily": 7, "weekly": 0, "monthly": 0}
-    kept = here.at_vault("files.prune", **keep)
-    assert kept.outcome is Outcome.UNCHANGED
-    assert kept.reason == "all 3 snapshots are to be kept"
+def test_old_snapshots_go_by_age_and_the_newest_stays(here: Site) -> None:
+    assert here.backup().outcome is Outcome.DONE
+    (newest,) = here.snapshots()
+    way = ("--quiet", "--tag", JOB, "--host", "one")
+    old = [time.strftime("%F %T", time.localtime(time.time() - days * 86400)) for days in (9, 99)]
+    for each in old:
+        here.restic("backup", *way, "--time", each, str(here.live / ".env"))
+    keep = {"within_s": 86400.0, "daily": 30, "weekly": 0, "monthly": 0}
+    pruned = here.at_vault("files.prune", **keep)
+    assert pruned.outcome is Outcome.DONE, pruned.reason
+    assert pruned.reason == "1 removed, 2 snapshots are kept"
+    assert here.at_vault("files.prune", **keep).outcome is Outcome.UNCHANGED
+    # Whoever has the machine's key can add any number, and one of a time to come.
+    far = time.strftime("%F %T", time.localtime(time.time() + 86400 * 400))
+    here.restic("backup", *way, "--time", far, str(here.live / ".env"))
+    refused = here.at_vault("files.prune", **keep)
+    assert refused.outcome is Outcome.REFUSED
+    assert "is of a time to come; see to the clock of its machine" in refused.reason
+    assert here.prove().outcome is Outcome.REFUSED
+    assert newest in here.snapshots()
