@@ -55,9 +55,10 @@ mkdir -p build
 for part in "$@"; do
     case "$part" in
     python) python_environment ;;
-    lab) install_packages systemd-container debootstrap iproute2 openssh-client openssh-server redis-server ;;
+    lab) install_packages systemd-container debootstrap iproute2 openssh-client openssh-server \
+        redis-server restic rclone git ;;
     tests) install_packages rabbitmq-server postgresql libvirt-daemon libvirt-clients qemu-utils \
-        age restic shellcheck dash ;;
+        age shellcheck dash ;;
     *) echo "prepare.sh: $part is not one of python, lab, tests"; exit 2 ;;
     esac
 done

@@ -8,8 +8,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from orchestrator.backupkinds.files import FilesShape
 from orchestrator.backupkinds.redis import RedisShape
 from orchestrator.backupkinds.state import StateShape
 from orchestrator.backupkinds.vm import VmShape
 
-AnyShape = Annotated[RedisShape | StateShape | VmShape, Field(discriminator="kind")]
+AnyShape = Annotated[FilesShape | RedisShape | StateShape | VmShape, Field(discriminator="kind")]

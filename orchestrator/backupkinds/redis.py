@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from orchestrator.backupkinds.common import DAY, JobShape
+from orchestrator.backupkinds.common import DAY, JobShape, OffsiteShape
 from orchestrator.core.backups import Keep
 from orchestrator.core.fleet import Objectives
 from orchestrator.core.redisbackups import Continuous, RedisJob
@@ -36,12 +36,14 @@ class RedisShape(JobShape):
     service: Name
     patterns: list[Line] = Field(default_factory=list)
     continuous: Annotated[ContinuousShape | None, BeforeValidator(_wanted)] = None
+    offsite: OffsiteShape | None = None
 
     def job(self, name: str, objectives: Objectives) -> RedisJob:
         job = RedisJob(
             **self.common(name, objectives),
             service=self.service,
             patterns=tuple(self.patterns),
+            offsite=self.offsite.offsite if self.offsite else None,
         )
         if not self.continuous:
             return job

@@ -33,6 +33,14 @@ class Keep:
     monthly: int
 
 
+@dataclass(frozen=True, slots=True)
+class Offsite:
+    """A second restic repository, elsewhere."""
+
+    repository: str
+    password_file: str  #: on the vault
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job(ABC):
     """One thing that is backed up again and again. Times are seconds.
@@ -96,6 +104,10 @@ class Job(ABC):
             f"{point.id} is {point.state}{why}; only a verified one is restored, "
             f"`autobot-dr backup verify {point.id}` proves it"
         )
+
+    def scan_plan(self, _fleet: Fleet, _catalog: Catalog) -> Plan | None:
+        """List the backups that are there, for a catalogue that was lost; None: it cannot."""
+        return None
 
     @property
     def subject(self) -> str:

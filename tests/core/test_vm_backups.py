@@ -10,7 +10,7 @@ from orchestrator.core.events import Checked, Inform
 from orchestrator.core.fleet import Approval, Fleet, Machine
 from orchestrator.core.incident import State
 from orchestrator.core.plan import OperationSpec, Plan
-from orchestrator.core.restorepoints import PointState, point_of
+from orchestrator.core.restorepoints import PointState, points_of
 from orchestrator.core.vmbackups import VmJob
 from tasks.contract import Outcome
 from tests.core import worlds
@@ -115,8 +115,7 @@ def test_what_is_no_virtual_machine_is_a_fault_of_the_job() -> None:
 def test_a_snapshot_is_catalogued_under_its_job_and_restored_after_a_yes() -> None:
     course = Course(planned())
     report = replace(course.report_on(course.step(0)), detail=json.dumps({"restore_point": DETAIL}))
-    point = point_of(course.incident, report, FLEET)
-    assert point is not None
+    (point,) = points_of(course.incident, report, FLEET)
     assert (point.job, point.kind, point.machine, point.service) == ("weekly", "vm", "m1", "")
     assert (point.state, point.reason) == (PointState.TAKEN, "no backup")
     assert JOB.refusal(point) == ""
@@ -135,7 +134,6 @@ def test_an_export_is_brought_back_by_hand() -> None:
     course = Course(planned())
     detail = json.dumps({"restore_point": {**DETAIL, "state": "stored", "folder": "//nas/vm/x"}})
     report = replace(course.report_on(course.step(0)), detail=detail)
-    point = point_of(course.incident, report, FLEET)
-    assert point is not None
+    (point,) = points_of(course.incident, report, FLEET)
     assert "//nas/vm/x; it is brought back by hand" in JOB.refusal(point)
     assert JOB.verify_plan(point, FLEET, CATALOG) is None

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from orchestrator.settings import Settings
 from orchestrator.store.memory import MemoryStore
 from tasks.backup import dump, proving
 from tasks.backup.scratch import Programs
-from tasks.host import Host, HostFault, LocalHost
+from tasks.host import Host, HostFault, LocalHost, Ran
 from tests.backup.rig import Redis, redis
 from tests.backup.systemd import fake_systemd
 from tests.kit.conftest import Sh
@@ -164,7 +165,7 @@ def test_it_is_also_elsewhere_with_the_same_hashes(world: World, tmp_path: Path)
 class Away(LocalHost):
     """A machine that cannot be reached."""
 
-    def run(self, argv, *, seconds, stdin=b"", user=""):  # type: ignore[no-untyped-def]
+    def run(self, *_what: Any, **_how: Any) -> Ran:
         raise HostFault("no route to it")
 
 

@@ -6,12 +6,14 @@ import getpass
 import os
 import stat
 import subprocess
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tasks.host import HostFault, LocalHost
+from tasks.host import HostFault, LocalHost, Ran
 from tasks.kit import placing
 from tasks.kit.placing import place
 from tasks.ssh import SshHost
@@ -63,8 +65,11 @@ def test_what_arrived_otherwise_is_not_put_in_place(tmp_path: Path) -> None:
 class Harmed(LocalHost):
     """What is sent arrives with one other letter."""
 
-    def run(self, argv, *, seconds, stdin=b"", user=""):  # type: ignore[no-untyped-def]
-        return super().run(argv, seconds=seconds, stdin=stdin.replace(b"new\n", b"neW\n"))
+    def run(
+        self, argv: Sequence[str], *, seconds: float, stdin: bytes = b"", user: str = "", **how: Any
+    ) -> Ran:
+        sent = stdin.replace(b"new\n", b"neW\n")
+        return super().run(argv, seconds=seconds, stdin=sent, user=user, **how)
 
 
 @pytest.mark.parametrize(
