@@ -1,7 +1,8 @@
 """Backups as runs: taking one, proving it again, restoring it, and what is due by schedule.
 
 What lives here: the way from a request to a plan that the coordinator carries out, and what
-speaks against it. What must not: the plans themselves (core/backups.py), and Celery.
+speaks against it. What must not: the plans themselves (core/redisbackups.py and
+its like), and Celery.
 """
 
 from __future__ import annotations
@@ -12,14 +13,7 @@ from collections.abc import Mapping
 
 from orchestrator.catalog import TaskCatalog
 from orchestrator.coordinator import Coordinator
-from orchestrator.core.backups import (
-    Job,
-    backup_plan,
-    doctor_plan,
-    restore_plan,
-    scenario_of,
-    verify_plan,
-)
+from orchestrator.core.backups import Job, scenario_of
 from orchestrator.core.incident import WORKING, Incident
 from orchestrator.core.plan import Plan
 from orchestrator.core.policy import machines_of
@@ -56,25 +50,41 @@ class Backups:
         if found is None:
             shown = "`autobot-dr backup list` shows those there are"
             raise UnknownPoint(f"there is no restore point {name!r}; {shown}")
-        if found.service not in self._fleet.services:
+        known = self._fleet.services if found.service else self._fleet.machines
+        subject = found.service or found.machine
+        if subject not in known:
             raise BackupRefused(
-                f"{name} is a backup of {found.service!r}, which is not in fleet.yaml any more; "
+                f"{name} is a backup of {subject!r}, which is not in fleet.yaml any more; "
                 f"it is in {found.location[0]}"
             )
         return found
 
+    def job_of(self, point: RestorePoint) -> Job:
+        """The job that knows how to deal with it."""
+        job = self.jobs.get(point.job)
+        if job is None or job.kind != point.kind:
+            raise BackupRefused(
+                f"{point.id} is a backup of job {point.job!r}, which is not in fleet.yaml any "
+                f"more; put the job back under that name. It is in {point.location[0]}"
+            )
+        return job
+
     def take(self, job: str, *, reason: str, run: str = "", key: str = "") -> Incident:
-        plan = backup_plan(self.job(job), self._fleet, TaskCatalog())
+        plan = self.job(job).backup_plan(self._fleet, TaskCatalog())
         if not isinstance(plan, Plan):
             raise BackupRefused("; ".join(str(each) for each in plan))
         return self._begin(plan, reason, run, key)
 
     def verify(self, point: str, *, reason: str, run: str = "", key: str = "") -> Incident:
-        plan = verify_plan(self.point(point), self._fleet, TaskCatalog())
+        found = self.point(point)
+        plan = self.job_of(found).verify_plan(found, self._fleet, TaskCatalog())
         return self._begin(plan, reason, run, key)
 
     def examine(self, job: str, *, reason: str, run: str = "", key: str = "") -> Incident:
-        plan = doctor_plan(self.job(job), self._fleet, TaskCatalog())
+        wanted = self.job(job)
+        plan = wanted.doctor_plan(self._fleet, TaskCatalog())
+        if plan is None:
+            raise BackupRefused(f"{job} is of kind {wanted.kind!r}, which has no doctor")
         return self._begin(plan, reason, run, key)
 
     def restore(self, point: str, *, reason: str, run: str = "", key: str = "") -> Incident:
@@ -88,7 +98,7 @@ class Backups:
         return self._begin(self.restore_plan(found), reason, run, key)
 
     def restore_plan(self, point: RestorePoint) -> Plan:
-        return restore_plan(point, self._fleet, TaskCatalog())
+        return self.job_of(point).restore_plan(point, self._fleet, TaskCatalog())
 
     def take_due(self, now: float) -> list[Incident]:
         """Begin what is due by schedule and was not begun yet, missed slots within their window."""

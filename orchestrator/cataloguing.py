@@ -7,9 +7,9 @@ request about a backup (orchestrator/backups.py).
 from __future__ import annotations
 
 from orchestrator.catalog import TaskCatalog
-from orchestrator.core.backups import needing_points, with_points
 from orchestrator.core.fleet import Fleet
 from orchestrator.core.plan import Plan
+from orchestrator.core.redisbackups import needing_points, with_points
 from orchestrator.core.restorepoints import GONE, MARK, gone, point_of
 from orchestrator.ports import Store
 from tasks.contract import WorkReport

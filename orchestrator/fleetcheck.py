@@ -225,9 +225,9 @@ def _thresholds(parts: _Parts) -> Iterator[Fault]:
 
 
 def _backups(parts: _Parts) -> Iterator[Fault]:
-    sound = _sound(parts.content.get("backups"), backupfile.BackupShape)
-    machines, services = parts.names("machines"), parts.names("services")
-    yield from backupfile.reference_faults(parts.document, sound, machines, services)
+    sound = backupfile.sound(parts.content.get("backups"))
+    known = {section: parts.names(section) for section in ("machines", "services")}
+    yield from backupfile.reference_faults(parts.document, sound, known)
 
 
 _CHECKS: tuple[Callable[[_Parts], Iterator[Fault]], ...] = (

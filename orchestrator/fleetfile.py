@@ -16,7 +16,8 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
-from orchestrator.backupfile import BackupShape, jobs
+from orchestrator.backupfile import jobs
+from orchestrator.backupkinds import AnyShape
 from orchestrator.contactfile import Contacts, DeadMan, DeadManShape
 from orchestrator.core.backups import Job
 from orchestrator.core.escalation import Contact
@@ -145,7 +146,7 @@ class FleetShape(Shape):
     thresholds: ThresholdsShape = Field(default_factory=ThresholdsShape)
     watch: WatchShape = Field(default_factory=WatchShape)
     recovery: RecoveryShape = Field(default_factory=RecoveryShape)
-    backups: dict[Name, BackupShape] = Field(default_factory=dict)
+    backups: dict[Name, AnyShape] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ class RpoAlarm:
             if now - since > limit(job):
                 known = f"{newest.id} is {duration(now - since)} old" if newest else "there is none"
                 yield (
-                    f"{job.name}: no verified backup of {job.service} for {duration(now - since)}, "
+                    f"{job.name}: no verified backup of {job.subject} for {duration(now - since)}, "
                     f"{what} is {duration(limit(job))} ({known}); "
                     f"`autobot-dr backup run {job.name}` says why"
                 )

@@ -86,7 +86,11 @@ _EXPECTED = {
     "list_type": "a list",
     "dict_type": "a mapping",
     "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
 }
+#: The key that tells shapes of several kinds apart.
+_TAG = "kind"
+_TAG_ERRORS = ("union_tag_invalid", "union_tag_not_found")
 _END = {"too_short": "least", "too_long": "most"}
 
 
@@ -94,17 +98,33 @@ def faults_of(document: Document, model: type[BaseModel], error: ValidationError
     """Each error at its place in the file, one sentence for each."""
     faults = []
     for each in error.errors(include_url=False):
-        place: Place = tuple(part for part in each["loc"] if part != "[key]")
-        faults.append(document.fault(place, _sentence(model, place, each)))
+        place = _place(document, each)
+        faults.append(document.fault(place, _sentence(model, each)))
     return faults
 
 
-def _sentence(model: type[BaseModel], place: Place, error: ErrorDetails) -> str:
+def _place(document: Document, error: ErrorDetails) -> Place:
+    """Pydantic also names which of several kinds it took; that is no place in the file."""
+    place: list[str | int] = []
+    content = document.content
+    for part in error["loc"]:
+        if isinstance(content, dict) and part not in content and content.get(_TAG) == part:
+            continue
+        if part != "[key]":
+            place.append(part)
+            content = content.get(part) if isinstance(content, dict) else None
+    return (*place, _TAG) if error["type"] in _TAG_ERRORS else tuple(place)
+
+
+def _sentence(model: type[BaseModel], error: ErrorDetails) -> str:
     kind, given = error["type"], error["input"]
-    if kind == "missing":
+    if kind in ("missing", "union_tag_not_found"):
         return "is missing; add it"
+    if kind == "union_tag_invalid":
+        context = error["ctx"]
+        return f"must be one of {context['expected_tags']}, not {context['tag']!r}"
     if kind == "extra_forbidden":
-        return f"is not a key here (known: {', '.join(_known(model, place[:-1]))})"
+        return f"is not a key here (known: {', '.join(_known(model, error['loc'][:-1]))})"
     if kind == "value_error":
         return str(error["ctx"]["error"])
     if kind in ("too_short", "too_long"):
@@ -134,15 +154,27 @@ def _short(given: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
-def _known(model: type[BaseModel], place: Place) -> tuple[str, ...]:
+def _known(model: type[BaseModel], place: tuple[str | int, ...]) -> tuple[str, ...]:
     """The keys of the shape at this place, found by walking the annotations."""
     kind: Any = model
     for part in place:
+        if members := _members(kind):
+            kind = members[str(part)]
+            continue
         shape = _shape(kind)
         # In a list or a mapping it is the kind of its elements that counts.
         kind = shape.model_fields[str(part)].annotation if shape else typing.get_args(kind)[-1]
     found = _shape(kind)
     return tuple(found.model_fields) if found else ()
+
+
+def _members(kind: Any) -> dict[str, type[BaseModel]]:
+    """The shapes of several kinds by their kind, as pydantic names them."""
+    if not any(getattr(each, "discriminator", None) for each in getattr(kind, "__metadata__", ())):
+        return {}
+    union = typing.get_args(kind)[0]
+    shapes = typing.get_args(union) or (union,)
+    return {typing.get_args(each.model_fields[_TAG].annotation)[0]: each for each in shapes}
 
 
 def _shape(kind: Any) -> type[BaseModel] | None:

@@ -27,7 +27,7 @@ _no_wait = click.option("--no-wait", is_flag=True, help="Start the run and do no
 def backup() -> None:
     """Backups and restore points: run, list, show, verify, restore, doctor.
 
-    A backup counts only once it was loaded in a scratch server and counted.
+    A backup counts only once it was opened in a scratch place and compared.
     """
 
 
@@ -65,6 +65,7 @@ def _table(points: Sequence[Mapping[str, Any]]) -> Any:
         (
             each["id"],
             each["job"],
+            each["kind"],
             word(each["state"]),
             clock(each["covers_until"]),
             clock(each["verified_at"]),
@@ -73,7 +74,8 @@ def _table(points: Sequence[Mapping[str, Any]]) -> Any:
         )
         for each in points
     )
-    heads = ("ID", "JOB", "STATE", "COVERS UNTIL", "VERIFIED", "SIZE", "WHERE, OR WHAT IS WRONG")
+    wrong = "WHERE, OR WHAT IS WRONG"
+    heads = ("ID", "JOB", "KIND", "STATE", "COVERS UNTIL", "VERIFIED", "SIZE", wrong)
     return table(heads, rows)
 
 
@@ -105,7 +107,7 @@ def show(point_id: str, as_json: bool) -> None:
 @_no_wait
 @json_option
 def verify(point_id: str, reason: str, no_wait: bool, as_json: bool) -> None:
-    """Load a backup in a scratch server once more, and compare it with its manifest."""
+    """Open a backup in a scratch place once more, and compare it with its manifest."""
     path = f"/api/v1/restore-points/{point_id}/verify"
     _order(path, reason, no_wait=no_wait, as_json=as_json)
 
@@ -120,9 +122,9 @@ def verify(point_id: str, reason: str, no_wait: bool, as_json: bool) -> None:
 def restore(
     point_id: str, dry_run: bool, yes: bool, reason: str, no_wait: bool, as_json: bool
 ) -> None:
-    """Put a backup in the place of what its service has now.
+    """Bring a backup back: of a Redis, in the place of what it has now.
 
-    What is there is renamed and kept. The backup is proved once more before anything is touched.
+    What is there is kept. The backup is proved once more before anything is touched.
     """
     client = Client(home.settings())
     found = client.get(f"/api/v1/restore-points/{point_id}/plan")
@@ -131,10 +133,8 @@ def restore(
         return
     point = found["restore_point"]
     if not yes:
-        what = f"{point['service']} on {point['machine']}"
         click.confirm(
-            f"{what} gets what it had at {clock(point['covers_until'])}; what it has now is "
-            "kept beside it, and it is stopped meanwhile. Go on?",
+            f"{point['id']} is of {clock(point['covers_until'])}: {found['means']}. Go on?",
             abort=True,
             err=True,
         )

@@ -17,6 +17,8 @@ from tasks.contract import Json, WorkReport
 
 #: The detail of a report that tells of a backup, or of those that were removed, has it.
 MARK, GONE = "restore_point", "pruned"
+#: So ends the name of the operation, of any kind, that removes old ones.
+PRUNES = ".prune"
 
 
 class PointState(StrEnum):
@@ -34,8 +36,8 @@ class RestorePoint:
 
     id: str
     job: str
-    service: str
-    machine: str  #: of the service
+    service: str  #: what it is a backup of; empty where that is no service
+    machine: str  #: of the service, or what it is a backup of
     vault: str  #: the machine that keeps it
     folder: str  #: on the vault
     taken_at: float
@@ -46,17 +48,23 @@ class RestorePoint:
     size_bytes: int
     sha256: str
     reported_at: float  #: when the agent said so: what was said later counts
+    kind: str = "redis"  #: of its job
+    offsite: str = ""  #: the repository in which a copy is, if there is one
 
     @property
     def location(self) -> tuple[str, ...]:
-        return (f"{self.vault}:{self.folder}",)
+        """Where it is; the vault's own is the first."""
+        here = f"{self.vault}:{self.folder}"
+        return (here, self.offsite) if self.offsite else (here,)
 
 
 def point_of(incident: Incident, report: WorkReport, fleet: Fleet) -> RestorePoint | None:
     """What a report of one of this run's steps tells of a backup; None if nothing."""
     key = (report.rung, report.step, report.attempt)
     step = next((each for each in incident.steps if each.key == key), None)
-    if step is None or step.agent != report.agent or step.service not in fleet.services:
+    if step is None or step.agent != report.agent:
+        return None
+    if step.service and step.service not in fleet.services:
         return None
     try:
         said = json.loads(report.detail)[MARK]
@@ -70,7 +78,7 @@ def gone(incident: Incident, report: WorkReport) -> tuple[str, ...]:
     """The backups that a step of this run has removed."""
     key = (report.rung, report.step, report.attempt)
     step = next((each for each in incident.steps if each.key == key), None)
-    if step is None or (step.agent, step.operation) != (report.agent, "redis.prune"):
+    if step is None or step.agent != report.agent or not step.operation.endswith(PRUNES):
         return ()
     try:
         return tuple(str(each) for each in json.loads(report.detail)[GONE])
@@ -86,8 +94,9 @@ def _read(
         id=str(said["id"]),
         job=incident.plan.branch(step.rung, step.branch).name,
         service=step.service,
-        machine=fleet.services[step.service].machine,
-        vault=step.machine,
+        machine=fleet.services[step.service].machine if step.service else step.machine,
+        # Only who keeps it has read it, so nobody else tells of it.
+        vault=step.agent,
         folder=str(said["folder"]),
         taken_at=float(said["taken_at"]),
         covers_until=float(said["covers_until"]),
@@ -97,6 +106,8 @@ def _read(
         size_bytes=int(said["size_bytes"]),
         sha256=str(said["sha256"]),
         reported_at=at,
+        kind=step.operation.partition(".")[0],
+        offsite=str(said.get("offsite", "")),
     )
 
 

@@ -217,6 +217,8 @@ RESTORE_POINTS = sa.Table(
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
     sa.Column("sha256", Words, nullable=False),
     sa.Column("reported_at", sa.Double, nullable=False),
+    sa.Column("kind", Words, nullable=False, server_default="redis"),
+    sa.Column("offsite", Words, nullable=False, server_default=""),
 )
 
 #: What is done by schedule, once for each time at which it is due.

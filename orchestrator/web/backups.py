@@ -41,8 +41,9 @@ _RUN = {201: {"model": shapes.RunShape}, **documented(404, 409, 413, 422)}
 )
 def list_jobs(desk: AtDesk, _caller: Viewer) -> JSONResponse:
     points = desk.coordinator.store.restore_points
+    fleet = desk.coordinator.protected.fleet
     found = [
-        backupshape.job_shape(each, points.newest_verified(each.service, job=each.name))
+        backupshape.job_shape(each, points.newest_verified(each.service, job=each.name), fleet)
         for each in desk.backups.jobs.values()
     ]
     return JSONResponse({"backups": found})
@@ -103,7 +104,7 @@ def show_point(point: str, desk: AtDesk, _caller: Viewer) -> JSONResponse:
 @router.post(
     "/restore-points/{point}/verify",
     status_code=201,
-    summary="Load it in a scratch server once more (operator)",
+    summary="Open it in a scratch place once more, and compare (operator)",
     responses=_RUN,
 )
 def verify_point(
@@ -123,7 +124,8 @@ def plan_restore(point: str, desk: AtDesk, _caller: Viewer) -> JSONResponse:
     found = desk.backups.point(point)
     plan = desk.backups.restore_plan(found)
     fleet = desk.coordinator.protected.fleet
-    return JSONResponse(backupshape.restore_plan_shape(found, plan, fleet))
+    means = desk.backups.job_of(found).restore_means(fleet)
+    return JSONResponse(backupshape.restore_plan_shape(found, means, plan, fleet))
 
 
 @router.post(

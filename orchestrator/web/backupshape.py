@@ -17,10 +17,11 @@ from orchestrator.web.shapes import maybe, rfc3339
 
 
 class RestorePointShape(TypedDict):
-    """A backup. Only a verified one is restored: it was loaded in a scratch place and counted."""
+    """A backup. Only a verified one is restored: it was opened in a scratch place and compared."""
 
     id: str
     job: str
+    kind: str
     service: str
     machine: str
     taken_at: str
@@ -43,6 +44,7 @@ class JobShape(TypedDict):
     name: str
     kind: str
     service: str
+    machine: str
     vault: str
     folder: str
     at: str | None
@@ -61,6 +63,7 @@ class RestorePlanShape(TypedDict):
     """What a restore would do. Nothing was done."""
 
     restore_point: RestorePointShape
+    means: str
     rungs: list[RungShape]
 
 
@@ -68,6 +71,7 @@ def point_shape(point: RestorePoint) -> RestorePointShape:
     return {
         "id": point.id,
         "job": point.job,
+        "kind": point.kind,
         "service": point.service,
         "machine": point.machine,
         "taken_at": rfc3339(point.taken_at),
@@ -81,14 +85,15 @@ def point_shape(point: RestorePoint) -> RestorePointShape:
     }
 
 
-def job_shape(job: Job, newest: RestorePoint | None) -> JobShape:
+def job_shape(job: Job, newest: RestorePoint | None, fleet: Fleet) -> JobShape:
     at = None
     if job.at_s is not None:
         at = f"{int(job.at_s) // 3600:02}:{int(job.at_s) % 3600 // 60:02}"
     return {
         "name": job.name,
-        "kind": job.kind.value,
+        "kind": job.kind,
         "service": job.service,
+        "machine": fleet.services[job.service].machine if job.service else job.machine,
         "vault": job.vault,
         "folder": job.folder,
         "at": at,
@@ -100,8 +105,11 @@ def job_shape(job: Job, newest: RestorePoint | None) -> JobShape:
     }
 
 
-def restore_plan_shape(point: RestorePoint, plan: Plan, fleet: Fleet) -> RestorePlanShape:
+def restore_plan_shape(
+    point: RestorePoint, means: str, plan: Plan, fleet: Fleet
+) -> RestorePlanShape:
     return {
         "restore_point": point_shape(point),
+        "means": means,
         "rungs": [rung_shape(each, fleet) for each in plan.rungs],
     }

@@ -40,7 +40,7 @@ def test_run_follows_to_a_verified_backup_and_list_shows_it(world: World, online
     assert "redis.backup" in ran.stdout
     assert "RTA" not in ran.stdout
     listed = online("backup", "list").stdout
-    assert "redis-1  night  verified  1970-01-01 00:00:10Z" in listed
+    assert "redis-1  night  redis  verified  1970-01-01 00:00:10Z" in listed
     shown = json.loads(online("backup", "show", "redis-1", "--json").stdout)
     assert shown["location"] == ["two:/b/redis-1"]
 

@@ -7,19 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.core.backups import (
-    Job,
-    Keep,
-    Kind,
-    backup_plan,
-    needing_points,
-    restore_plan,
-    with_points,
-)
+from orchestrator.core.backups import Job, Keep
 from orchestrator.core.events import CallHuman, Checked, Inform, Tick
 from orchestrator.core.fleet import Approval
 from orchestrator.core.incident import State
 from orchestrator.core.plan import OperationSpec, Plan
+from orchestrator.core.redisbackups import RedisJob, needing_points, with_points
 from orchestrator.core.restorepoints import PointState, RestorePoint, gone, merged, point_of
 from orchestrator.core.slots import CATCH_UP_SECONDS, due_slot
 from tasks.contract import Outcome
@@ -39,7 +32,16 @@ CATALOG = worlds.Operations(
     },
     needed=("unit", "into"),
 )
-JOB = Job("night", Kind.REDIS, "db", "control", "/b", 100, 200, ("doc:*",), at_s=7200.0)
+JOB = RedisJob(
+    name="night",
+    service="db",
+    vault="control",
+    folder="/b",
+    rpo_target_s=100,
+    rpo_maximum_s=200,
+    patterns=("doc:*",),
+    at_s=7200.0,
+)
 POINT = RestorePoint(
     *("redis-1", "night", "db", "m1", "control", "/b/redis-1"),
     taken_at=10.0,
@@ -54,7 +56,7 @@ POINT = RestorePoint(
 
 
 def planned() -> Plan:
-    found = backup_plan(JOB, worlds.SMALL, CATALOG)
+    found = JOB.backup_plan(worlds.SMALL, CATALOG)
     assert isinstance(found, Plan)
     return found
 
@@ -68,7 +70,7 @@ def test_a_backup_is_ordered_from_the_vault_and_asks_nobody_else() -> None:
 
 
 def test_old_ones_go_after_a_new_one_was_proved_and_not_before() -> None:
-    plan = backup_plan(replace(JOB, keep=Keep(5.0, 7, 4, 6)), worlds.SMALL, CATALOG)
+    plan = replace(JOB, keep=Keep(5.0, 7, 4, 6)).backup_plan(worlds.SMALL, CATALOG)
     assert isinstance(plan, Plan)
     first, prune = plan.branch(0, 0).steps
     assert [first.number, prune.number] == [0, 1]
@@ -113,20 +115,20 @@ def test_a_failed_backup_is_told_and_wakes_nobody() -> None:
 
 
 def test_a_restore_brings_the_backup_to_its_machine_first() -> None:
-    plan = restore_plan(POINT, worlds.SMALL, CATALOG)
+    plan = JOB.restore_plan(POINT, worlds.SMALL, CATALOG)
     send, restore = plan.branch(0, 0).steps
     assert (send.operation, send.agent, send.machine) == ("backup.send", "control", "m1")
     assert (restore.agent, restore.arguments["id"]) == ("m1", "redis-1")
     assert restore.arguments["backup"] == send.arguments["into"]
     assert [send.number, restore.number] == [0, 1]
     assert plan.branch(0, 0).required == ("db",)
-    here = restore_plan(replace(POINT, vault="m1"), worlds.SMALL, CATALOG)
+    here = JOB.restore_plan(replace(POINT, vault="m1"), worlds.SMALL, CATALOG)
     (alone,) = here.branch(0, 0).steps
     assert alone.arguments["backup"] == "/b/redis-1"
 
 
 def test_the_newest_point_is_bound_where_a_rung_names_none() -> None:
-    ladder = restore_plan(POINT, worlds.SMALL, CATALOG).rungs[0]
+    ladder = JOB.restore_plan(POINT, worlds.SMALL, CATALOG).rungs[0]
     unbound = replace(
         ladder,
         title="Restore",

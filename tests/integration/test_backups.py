@@ -16,9 +16,10 @@ from celery import Celery
 
 from orchestrator.backups import BackupRefused, Backups
 from orchestrator.coordinator import Coordinator
-from orchestrator.core.backups import ARRIVALS, Job, Keep, Kind
+from orchestrator.core.backups import Keep
 from orchestrator.core.fleet import Check, Fleet, Machine, Objectives, Service, StepTemplate
 from orchestrator.core.incident import State
+from orchestrator.core.redisbackups import ARRIVALS, RedisJob
 from orchestrator.core.restorepoints import PointState
 from tests.backup.rig import Redis, redis
 from tests.backup.systemd import BIN, UNIT, fake_systemd
@@ -35,8 +36,14 @@ class BackupSite(Site):
         self.redis: Redis = stack.enter_context(redis(directory / "redis", save="3600 1"))
         super().__init__(broker, directory, stack)
         stack.enter_context(fake_systemd(directory, self.redis))
-        self.job = Job(
-            "night", Kind.REDIS, "redis", "one", f"{directory}/backups", 60, 120, ("doc:*",)
+        self.job = RedisJob(
+            name="night",
+            service="redis",
+            vault="one",
+            folder=f"{directory}/backups",
+            rpo_target_s=60,
+            rpo_maximum_s=120,
+            patterns=("doc:*",),
         )
 
     def _fleet(self) -> Fleet:

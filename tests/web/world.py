@@ -20,7 +20,6 @@ import uvicorn
 from orchestrator.catalog import TaskCatalog
 from orchestrator.config import Configuration
 from orchestrator.coordinator import Coordinator, Protected
-from orchestrator.core.backups import Job, Kind
 from orchestrator.core.compiling import compile_plan
 from orchestrator.core.events import Publish
 from orchestrator.core.failure import Failure, Severity
@@ -39,6 +38,7 @@ from orchestrator.core.health import Health, Rule
 from orchestrator.core.incident import Incident
 from orchestrator.core.plan import Plan
 from orchestrator.core.policy import Rules
+from orchestrator.core.redisbackups import RedisJob
 from orchestrator.core.review import Called
 from orchestrator.core.sight import Picture
 from orchestrator.fleetfile import Inventory
@@ -54,7 +54,15 @@ from tasks.host import LocalHost
 TOKENS = {role: f"the-token-of-{role}" for role in Role}
 
 #: `app` is backed up by the agent of `two`.
-NIGHT = Job("night", Kind.REDIS, "app", "two", "/b", 3600, 7200, at_s=7200.0)
+NIGHT = RedisJob(
+    name="night",
+    service="app",
+    vault="two",
+    folder="/b",
+    rpo_target_s=3600,
+    rpo_maximum_s=7200,
+    at_s=7200.0,
+)
 
 
 class KeepingPublisher:
