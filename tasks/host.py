@@ -133,6 +133,11 @@ class LocalHost:
             os.killpg(child.pid, signal.SIGKILL)
             out, err = child.communicate()
             return Ran(None, _text(out), _text(err))
+        except BaseException:
+            # Whoever waited for it was told to stop: nothing goes on in its name.
+            os.killpg(child.pid, signal.SIGKILL)
+            child.communicate()
+            raise
         return Ran(child.returncode, _text(out), _text(err))
 
     def read(self, path: str, *, last: int = OUTPUT_LIMIT) -> str | None:

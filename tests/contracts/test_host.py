@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.server
 import os
 import shlex
+import signal
 import socket
 import threading
 import time
@@ -100,6 +101,23 @@ def test_at_the_deadline_the_command_and_its_children_are_ended(ask: Ask, tmp_pa
     assert ran.out == "begun\n"
     assert ran.complaint == "was stopped at its deadline"
     time.sleep(2)
+    assert not (tmp_path / "late").exists()
+
+
+def test_who_is_told_to_stop_waiting_leaves_no_command_behind(tmp_path: Path) -> None:
+    class Stop(Exception): ...
+
+    def stop(*_: object) -> None:
+        raise Stop
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with pytest.raises(Stop):
+            LocalHost().run(("sh", "-c", f"(sleep 1; touch {tmp_path}/late) & sleep 9"), seconds=9)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    time.sleep(1)
     assert not (tmp_path / "late").exists()
 
 
