@@ -118,6 +118,8 @@ class Operation(Generic[A, S]):
     ends: str = ""
     #: What it ends comes back also when whoever ordered that has ended with it.
     returns: bool = False
+    #: Lasts for hours and disturbs nobody: a recovery of the same machine goes on meanwhile.
+    beside: bool = False
 
 
 def only_look(
