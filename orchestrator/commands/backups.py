@@ -122,7 +122,8 @@ def verify(point_id: str, reason: str, no_wait: bool, as_json: bool) -> None:
 def restore(
     point_id: str, dry_run: bool, yes: bool, reason: str, no_wait: bool, as_json: bool
 ) -> None:
-    """Bring a backup back: of a Redis, in the place of what it has now.
+    """Bring a backup back: of a Redis, in the place of what it has now; of a VM, the whole
+    machine as its snapshot has it, when somebody has approved the run.
 
     What is there is kept. The backup is proved once more before anything is touched.
     """
