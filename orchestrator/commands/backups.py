@@ -122,10 +122,10 @@ def verify(point_id: str, reason: str, no_wait: bool, as_json: bool) -> None:
 def restore(
     point_id: str, dry_run: bool, yes: bool, reason: str, no_wait: bool, as_json: bool
 ) -> None:
-    """Bring a backup back: of a Redis, in the place of what it has now; of a VM, the whole
-    machine as its snapshot has it, when somebody has approved the run.
+    """Bring a backup back: of a Redis, in the place of what it has now, or of a VM.
 
-    What is there is kept. The backup is proved once more before anything is touched.
+    What is there is kept. A Redis's backup is proved once more before anything is touched. A
+    snapshot brings the whole machine back, when somebody has approved the run.
     """
     client = Client(home.settings())
     found = client.get(f"/api/v1/restore-points/{point_id}/plan")
