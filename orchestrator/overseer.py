@@ -28,7 +28,7 @@ from orchestrator.core.health import (
     judge,
     without_data,
 )
-from orchestrator.core.incident import WORKING, IllegalMove, Incident, State, may_begin
+from orchestrator.core.incident import IllegalMove, Incident, State, may_begin
 from orchestrator.core.picture import look_at_fleet
 from orchestrator.core.policy import (
     Allowed,
@@ -37,6 +37,7 @@ from orchestrator.core.policy import (
     Forbidden,
     Rules,
     Wait,
+    at_work,
     machines_of,
     may_start,
 )
@@ -229,7 +230,7 @@ class Overseer:
         self, incidents: Sequence[Incident], picture: Picture, common: Common | None, now: float
     ) -> None:
         """Rule on every incident that waits, one after the other: each sees what the last did."""
-        working = {m: i.run for i in incidents if i.state in WORKING for m in machines_of(i)}
+        working = at_work(incidents)
         begun = self._begun(incidents)
         windows = tuple(self.coordinator.store.windows.current(now))
         for incident in incidents:

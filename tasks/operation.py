@@ -133,6 +133,8 @@ class Operation(Generic[A, S]):
     returns: bool = False
     #: What is done once `judge` calls it ripe, also by whoever finds it so after a crash.
     release: Callable[[Host, A], None] = lambda _host, _arguments: None
+    #: Lasts for hours and disturbs nobody: a recovery of the same machine goes on meanwhile.
+    beside: bool = False
 
 
 def only_look(

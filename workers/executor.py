@@ -68,7 +68,8 @@ class Executor:
     def handle(self, message: Mapping[str, Json], *, sent_as: str) -> WorkReport:
         """The report on this order, journalled. Raises WireError if it is not an order at all."""
         order = WorkOrder.from_wire(message)
-        with self.journal.alone_on(order):
+        operation = catalog.operations().get(order.operation)
+        with self.journal.alone_on(order, beside=operation is not None and operation.beside):
             started = self.host.now()
             known = self.journal.recall(order.id)
             if known and known.report:

@@ -85,9 +85,13 @@ class Book:
         """Why it is not to be carried out any more; empty when it is."""
         return self._rows.withdrawn(order)
 
-    def alone_on(self, order: WorkOrder) -> AbstractContextManager[None]:
-        """Nobody else carries out an order for the same service meanwhile, by whatever way."""
-        return self._rows.alone(f"{order.machine}.{order.service}")
+    def alone_on(self, order: WorkOrder, *, beside: bool = False) -> AbstractContextManager[None]:
+        """Nobody else carries out an order for the same service meanwhile, by whatever way.
+
+        What may go on `beside` others only keeps out its own kind.
+        """
+        place = f"{order.machine}.{order.service}"
+        return self._rows.alone(f"{place}.{order.operation}" if beside else place)
 
 
 class Journal(Book):

@@ -157,9 +157,10 @@ def restore(
     no_wait: bool,
     as_json: bool,
 ) -> None:
-    """Bring a backup back: of a Redis, in the place of what it has now.
+    """Bring a backup back: of a Redis, in the place of what it has now, or of a VM.
 
-    What is there is kept. The backup is proved once more before anything is touched.
+    What is there is kept. A Redis's backup is proved once more before anything is touched. A
+    snapshot brings the whole machine back, when somebody has approved the run.
 
     With --at a backup is first made of what was captured: 2026-11-28T14:03:20Z, or 14:03:20 for
     today in UTC, has all that was written until the end of that second. JOB can be left out

@@ -7,7 +7,7 @@ about here. Each verdict has its reasons, which go to the timeline as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,7 +16,7 @@ from orchestrator.core.common import Verdict as Sure
 from orchestrator.core.failure import Failure, Severity
 from orchestrator.core.fleet import Approval
 from orchestrator.core.health import Health
-from orchestrator.core.incident import Incident
+from orchestrator.core.incident import WORKING, Incident
 from orchestrator.core.sight import Condition, Evidence, Picture, ServiceView
 from tasks.contract import Kind
 
@@ -209,6 +209,15 @@ def _one_at_a_time(case: _Case) -> Ruling | None:
         if run and run != case.incident.run:
             return Wait(f"run {run} is working on {machine}; one recovery at a time")
     return None
+
+
+def at_work(incidents: Iterable[Incident]) -> dict[str, str]:
+    """The machines that a run acts on, with its id.
+
+    A backup holds up no recovery: an export may last for hours. The recovery takes its machine.
+    """
+    held = (each for each in incidents if each.state in WORKING and each.plan.urgent)
+    return {machine: each.run for each in held for machine in machines_of(each)}
 
 
 def machines_of(incident: Incident) -> frozenset[str]:

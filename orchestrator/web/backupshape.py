@@ -106,7 +106,7 @@ def job_shape(
         "name": job.name,
         "kind": job.kind,
         "service": job.service,
-        "machine": fleet.services[job.service].machine if job.service else job.machine,
+        "machine": fleet.services[job.service].machine if job.service else job.subject,
         "vault": job.vault,
         "folder": job.folder,
         "at": at,

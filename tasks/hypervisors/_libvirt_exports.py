@@ -35,7 +35,8 @@ class Exports:
         # What exports left that were killed, whatever their names.
         parts = ("-maxdepth", "1", "-type", "d", "-name", f"*{PARTIAL}")
         self._do("find", self._folder, *parts, "-exec", "rm", "-rf", "--", "{}", "+")
-        self._do("mkdir", "--", part)
+        # Whoever may read it has the whole machine.
+        self._do("mkdir", "-m", "700", "--", part)
         words = ("--domain", uuid, f"--snapshotname={name}", "--security-info")
         told = self._virsh.say("snapshot-dumpxml", *words)
         self._virsh.host.write(f"{part}/{DEFINITION}", told.encode(), mode=0o600)

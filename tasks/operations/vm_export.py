@@ -86,4 +86,5 @@ export = Operation(
         f"export it below {wanted.to}, check the disks there, remove the snapshot",
     ),
     from_control=True,
+    beside=True,
 )

@@ -88,4 +88,5 @@ prune = Operation(
         f"but the newest of {wanted.daily} days, {wanted.weekly} weeks, {wanted.monthly} months",
     ),
     from_control=True,
+    beside=True,
 )

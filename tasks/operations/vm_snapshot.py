@@ -56,4 +56,5 @@ snapshot = Operation(
         f"{wanted.hypervisor} at {wanted.at}: snapshot {wanted.vm} as {wanted.prefix}-TIME",
     ),
     from_control=True,
+    beside=True,
 )

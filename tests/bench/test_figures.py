@@ -17,6 +17,8 @@ from tests.bench.figures import (
     table,
     to_json,
 )
+from tests.bench.hyperv_boot import demand_order, order
+from tests.bench.product import BenchFault
 
 RATIO = Figure(
     "ordered_restart_ratio", 1.1234567, 7, 0.05, "two cores", peers={"ssh": 3.1, "ansible": 5.6}
@@ -68,3 +70,15 @@ def test_the_spread_is_that_of_the_middle_half() -> None:
 
 def test_a_figure_on_its_goal_has_met_it() -> None:
     assert all(goal.met(goal.value) for goal in GOALS.values())
+
+
+GRAPH = {"redis": frozenset[str](), "ai": frozenset({"redis"}), "web": frozenset({"redis", "ai"})}
+
+
+def test_an_order_of_starts_against_the_needs_is_no_figure() -> None:
+    starts = [(1.0, "redis"), (2.0, "ai"), (3.5, "web")]
+    demand_order(starts, GRAPH)
+    assert order(starts, GRAPH).endswith(": redis 0.00; ai 1.00; web 2.50")
+    for wrong in ([(1.0, "ai"), *starts[1:]], [(2.5, "redis"), *starts[1:]], starts[:2]):
+        with pytest.raises(BenchFault, match="Hyper-V host"):
+            demand_order(wrong, GRAPH)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.server
 import os
 import shlex
+import signal
 import socket
 import threading
 import time
@@ -128,6 +129,23 @@ def test_one_that_does_not_end_when_asked_is_killed(tmp_path: Path) -> None:
         ("sh", "-c", script), seconds=60, goes_on=lambda: not (tmp_path / "begun").exists()
     )
     assert ran.exit_code is None
+
+
+def test_who_is_told_to_stop_waiting_leaves_no_command_behind(tmp_path: Path) -> None:
+    class Stop(Exception): ...
+
+    def stop(*_: object) -> None:
+        raise Stop
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with pytest.raises(Stop):
+            LocalHost().run(("sh", "-c", f"(sleep 1; touch {tmp_path}/late) & sleep 9"), seconds=9)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    time.sleep(1)
+    assert not (tmp_path / "late").exists()
 
 
 def test_a_command_killed_before_its_deadline_is_no_deadline(ask: Ask) -> None:

@@ -21,7 +21,7 @@ from tasks.hypervisors import Ability, Hypervisor, HypervisorFault, Power, conne
 from tasks.hypervisors._libvirt_domains import domain
 from tasks.hypervisors._virsh import passes
 from tests.contracts.hypervisors import OTHER, VM, fault_of
-from tests.contracts.libvirtd import Libvirtd, in_image, running_libvirtd
+from tests.contracts.libvirtd import Libvirtd, command, in_image, running_libvirtd
 from tests.contracts.sshd import running_sshd
 
 
@@ -227,8 +227,15 @@ def test_an_export_of_a_disk_that_cannot_be_read_is_not_listed_and_is_replaced(
     fault_of(lambda: asked.export(VM, "weekly", to), "qemu-img convert", retry=False)
     assert asked.list_exports(VM, to) == ()
     (tmp_path / VM / "weekly.partial").rename(tmp_path / VM / "older.partial")
-    in_image("snapshot", "-c", "weekly", str(daemon.log.with_name("npu.qcow2")))
+    image = str(daemon.log.with_name("npu.qcow2"))
+    command("qemu-io", "-c", "write -P 0x11 0 64k", image)
+    in_image("snapshot", "-c", "weekly", image)
+    command("qemu-io", "-c", "write -P 0x22 0 64k", image)
     assert asked.export(VM, "weekly", to).files == 2
+    copy = str(tmp_path / VM / "weekly" / "vda.qcow2")
+    told = command("qemu-io", "-r", "-c", "read -P 0x11 0 64k", copy)
+    assert "Pattern verification failed" not in told, "it is not of the snapshot's moment"
+    assert (tmp_path / VM / "weekly").stat().st_mode & 0o077 == 0
     assert [each.name for each in (tmp_path / VM).iterdir()] == ["weekly"]
     fault_of(lambda: asked.list_exports(VM, "vm"), "no absolute path", retry=False)
     asked.remove_snapshot(VM, "weekly")

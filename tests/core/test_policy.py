@@ -8,9 +8,20 @@ import pytest
 
 from orchestrator.core.fleet import Approval
 from orchestrator.core.health import Limit, Use
-from orchestrator.core.policy import Allowed, Ask, Forbidden, Rules, Ruling, Wait, Window
+from orchestrator.core.incident import State
+from orchestrator.core.policy import (
+    Allowed,
+    Ask,
+    Forbidden,
+    Rules,
+    Ruling,
+    Wait,
+    Window,
+    at_work,
+)
 from orchestrator.core.sight import Condition, Start
 from tasks.contract import Kind
+from tests.core import worlds
 from tests.core.sky import RULES, Sky
 
 
@@ -136,6 +147,15 @@ def test_one_recovery_at_a_time_for_each_machine() -> None:
     assert "run-other is working on m1" in ruling.reason
     assert isinstance(sky.ruling(incident, working={"m1": incident.run}), Allowed)
     assert isinstance(sky.ruling(incident, working={"m2": "run-other"}), Allowed)
+
+
+def test_a_backup_holds_up_no_recovery() -> None:
+    recovery = worlds.incident(worlds.plan(worlds.RESTART), run="recovery")
+    working = replace(recovery, state=State.RECOVERING)
+    machines = {step.machine for step in recovery.plan.branch(0, 0).steps}
+    assert at_work([recovery]) == {}
+    assert at_work([working]) == dict.fromkeys(machines, "recovery")
+    assert at_work([replace(working, plan=replace(working.plan, urgent=False))]) == {}
 
 
 def test_the_budget_of_a_service_is_spent_by_flapping() -> None:

@@ -98,6 +98,8 @@ PROTECTED = [
     ("GET", "/api/v1/backups", Role.VIEWER),
     ("POST", "/api/v1/backups/x/run", Role.OPERATOR),
     ("POST", "/api/v1/backups/x/doctor", Role.OPERATOR),
+    ("POST", "/api/v1/backups/x/scan", Role.OPERATOR),
+    ("POST", "/api/v1/backups/x/prune", Role.OPERATOR),
     ("GET", "/api/v1/backups/x/at", Role.VIEWER),
     ("POST", "/api/v1/backups/x/covers", Role.OPERATOR),
     ("POST", "/api/v1/backups/x/restore", Role.OPERATOR),

@@ -277,7 +277,7 @@ class Api:
 
     def __init__(self, url: str, role: Role | None) -> None:
         headers = {"Authorization": f"Bearer {TOKENS[role]}"} if role else {}
-        self.http = httpx.Client(base_url=url, headers=headers, trust_env=False)
+        self.http = httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=30)
 
     def get(self, path: str, **more: Any) -> httpx.Response:
         return self.http.get(path, **more)

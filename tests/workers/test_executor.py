@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -99,6 +100,29 @@ def test_a_doubled_order_takes_effect_once_and_is_answered_alike(tmp_path: Path)
     again = agent(tmp_path, host).handle(order().to_wire(), sent_as="service.restart")
     assert first == again
     assert host.restarts == 1
+
+
+def test_a_long_export_holds_up_no_start_of_its_machine_and_no_second_export(
+    tmp_path: Path,
+) -> None:
+    place = {"vm": "x", "hypervisor": "nspawn", "at": str(tmp_path)}
+    job = {**place, "prefix": "p", "job": "j", "to": "/share"}
+    export = order(operation="vm.export", service="", arguments=job)
+    start = order(operation="vm.start", service="", arguments=place)
+    ended: list[str] = []
+
+    def handle(what: WorkOrder) -> None:
+        report = agent(tmp_path, CountingHost()).handle(what.to_wire(), sent_as=what.operation)
+        ended.append(f"{report.order} {report.reason}")
+
+    with Journal(tmp_path / "journal.db").alone_on(export, beside=True):
+        waits = threading.Thread(target=handle, args=(export,), daemon=True)
+        waits.start()
+        handle(start)
+        assert ["there is no lab" in each for each in ended] == [True]
+        assert waits.is_alive()
+    waits.join(10)
+    assert len(ended) == 2
 
 
 REFUSED = {
