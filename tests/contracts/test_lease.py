@@ -125,6 +125,9 @@ def test_a_write_happens_in_the_term_of_its_fence_or_not_at_all(store: Store) ->
 
 def test_who_stands_by_reads_and_writes_nothing_and_says_who_leads(store: Store) -> None:
     _, stored = begin(store)
+    store.fence.shut()
+    with pytest.raises(NotLeading):
+        store.epoch_at_least(7)
     store.lease.take(ONE, LONG)
     store.fence.shut("machine-one (http://one)")
     assert store.load("run-1") == stored
