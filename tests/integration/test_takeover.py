@@ -28,10 +28,10 @@ def postgres() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture
-def two(postgres: Server, tmp_path: Path) -> Iterator[Two]:
+@pytest.fixture(params=["valkey", pytest.param("rabbitmq", marks=pytest.mark.long)])
+def two(request: pytest.FixtureRequest, postgres: Server, tmp_path: Path) -> Iterator[Two]:
     with ExitStack() as stack:
-        broker = stack.enter_context(rig.broker("valkey", tmp_path))
+        broker = stack.enter_context(rig.broker(request.param, tmp_path))
         yield Two(broker, postgres, tmp_path, stack)
 
 
@@ -96,6 +96,7 @@ def test_a_leader_killed_in_mid_run_is_followed_by_the_standby(two: Two) -> None
     assert standby.leads()
 
 
+@pytest.mark.long
 def test_a_clean_end_hands_over_at_once(two: Two) -> None:
     leader, standby = two.start()
     two.start_agent("one")
@@ -150,6 +151,7 @@ def test_a_leader_that_is_cut_off_from_the_store_stops_before_the_other_begins(t
     assert leader.ended() == 1
 
 
+@pytest.mark.long
 def test_a_store_that_was_away_for_a_while_changes_no_leader(two: Two) -> None:
     leader, standby = two.start()
     for each in two.cables:
