@@ -181,7 +181,9 @@ def reports(two: Two, run: str) -> int:
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM], ids=lambda number: number.name
+)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_leader_lost_at_any_moment_loses_and_repeats_nothing(
     two: Two, moment: str, how: signal.Signals
