@@ -18,6 +18,9 @@ from tests.contracts.postgres import Server, running_server
 from tests.integration import rig
 from tests.integration.two import Seat, Two
 
+#: Starting two coordinators takes a busy machine a while.
+pytestmark = pytest.mark.timeout(300)
+
 #: What is promised: so long after the leader's end its runs go on.
 PROMISED_SECONDS = 15
 
@@ -92,7 +95,7 @@ def test_a_leader_killed_in_mid_run_is_followed_by_the_standby(two: Two) -> None
 
     # The one that was killed stands by when it is back.
     leader.start()
-    rig.wait_for("the old leader", leader.stands_by)
+    rig.wait_for("the old leader", leader.stands_by, seconds=90)
     assert standby.leads()
 
 
