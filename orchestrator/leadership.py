@@ -84,12 +84,9 @@ class Leadership(threading.Thread):
         """Whether something may be begun now."""
         return self._term > 0 and self._clock() < self._until
 
-    def wait(self, seconds: float) -> int:
-        """The number of the term in which we lead, 0 if we do not so soon."""
-        ends = time.monotonic() + seconds
+    def wait(self) -> int:
+        """The number of the term in which we lead, once we do."""
         while not self.leads():
-            if time.monotonic() > ends:
-                return 0
             time.sleep(LOOK_SECONDS)
         return self._term
 

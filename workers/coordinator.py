@@ -60,7 +60,6 @@ from workers.ways import Ways
 
 T = TypeVar("T")
 
-LOOK_SECONDS = 0.2  #: how often a standby looks whether it is to end
 TAKE_BACK_SECONDS = 30.0
 
 log = logging.getLogger("autobot_dr.coordinator")
@@ -137,14 +136,13 @@ def _serve(settings: Settings) -> int:
     )
     with ExitStack() as running:
         running.callback(store.close)
+        leadership.start()
+        # After what is on its way, which is still to be marked in our term.
+        running.callback(leadership.stop)
         running.callback(deliverer.close)
         running.callback(direct.close)
         running.enter_context(_served(_web(settings, pages)))
-        leadership.start()
-        running.callback(leadership.stop)
         term = _awaited_term(leadership)
-        if not term:
-            return 0
         take_in(store, settings.state, time.time())
         watching.start()
         running.callback(watching.stop)
@@ -163,14 +161,14 @@ def _serve(settings: Settings) -> int:
 
 
 def _awaited_term(leadership: Leadership) -> int:
-    """The number of our term once we lead; 0 if we are told to end before."""
-    told = threading.Event()
+    """The number of our term once we lead. SIGTERM ends it in an orderly way, as it does later."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told.set())
-    while not told.is_set():
-        if term := leadership.wait(LOOK_SECONDS):
-            return term
-    return 0
+        signal.signal(number, _leave)
+    return leadership.wait()
+
+
+def _leave(_number: int, _frame: object) -> None:
+    raise SystemExit(0)
 
 
 def _while_leading(leadership: Leadership, tick: Callable[[], None]) -> Callable[[], None]:
@@ -194,8 +192,7 @@ def _consume(app: Celery, leadership: Leadership, term: int, running: ExitStack)
     running.callback(later.stop)
     while (code := consume(app, leads=leadership.leads)) is None:
         log.warning("reports are left in their queue until the store says who leads")
-        if not _awaited_term(leadership):
-            return 0
+        _awaited_term(leadership)
     return code
 
 

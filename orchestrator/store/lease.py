@@ -108,5 +108,7 @@ class MemoryLease:
 
     def demand(self, fence: Fence) -> None:
         """The same check, by whoever holds the store's lock."""
-        if fence.term not in (None, self._term):
+        if fence.term is None:
+            return
+        if fence.term == Fence.NOBODY or fence.term != self._term:
             raise NotLeading(fence.refusal())

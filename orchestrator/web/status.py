@@ -17,6 +17,7 @@ from orchestrator.core.sight import Picture
 from orchestrator.leadership import Standing
 from orchestrator.ports import StoreUnavailable
 from orchestrator.web.captureshape import capture_shape
+from orchestrator.web.standing import standing_shape
 from orchestrator.web.statusshape import Around, StatusShape, as_looked, as_watched
 from tasks.contract import Reading
 
@@ -52,11 +53,11 @@ class StatusBoard:
 
     def _around(self, now: float) -> Around:
         """Health is told also while the store is away: it may be what has failed."""
-        store, by = self.coordinator.store, self.standing()
+        store, by = self.coordinator.store, standing_shape(self.standing())
         try:
-            return Around(store.not_closed(), store.windows.current(now), now, by=by)
+            return Around(store.not_closed(), store.windows.current(now), now, by)
         except StoreUnavailable as away:
-            return Around((), (), now, f"incidents and maintenance are not shown: {away}", by=by)
+            return Around((), (), now, by, f"incidents and maintenance are not shown: {away}")
 
     def readings(self) -> Mapping[str, Reading]:
         """Fresh ones; while somebody looks, the last ones, whose age says what they are.

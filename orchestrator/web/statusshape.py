@@ -20,10 +20,9 @@ from orchestrator.core.health import Health
 from orchestrator.core.incident import WORKING, Incident, State
 from orchestrator.core.policy import Window
 from orchestrator.core.sight import Condition, MachineView, Picture, ServiceView
-from orchestrator.leadership import Standing
 from orchestrator.web.captureshape import CaptureShape
 from orchestrator.web.shapes import maybe, rfc3339, rounded
-from orchestrator.web.standing import StandingShape, standing_shape
+from orchestrator.web.standing import StandingShape
 from tasks.contract import Json, Reading
 
 _WORST_LAST = ("healthy", "degraded", "unknown", "down")
@@ -104,9 +103,9 @@ class Around:
     incidents: Sequence[Incident]  #: those that are not closed
     windows: Sequence[Window]
     now: float
+    by: StandingShape
     unread: str = ""  #: why incidents and windows are not here
     captures: Sequence[CaptureShape] = ()
-    by: Standing | None = None
 
     def incident(self, service: str, because: str = "") -> str | None:
         """The one that is about the service, or about what made it ill."""
@@ -181,7 +180,7 @@ def _status(
         "at": rfc3339(at),
         "watched": watched,
         "unread": around.unread or None,
-        "coordinator": standing_shape(around.by or Standing("alone")),
+        "coordinator": around.by,
         "health": _of_all(services),
         "services": services,
         "machines": machines,
@@ -247,7 +246,6 @@ def _watched_machine(
         over = view.load is not None and view.load.health is Health.DEGRADED
         health = "degraded" if over else "healthy"
         reason = view.load.reason if view.load is not None and over else view.reason
-    heard = view.heard_at
     return {
         "name": machine.name,
         "role": role,
@@ -256,7 +254,7 @@ def _watched_machine(
         "condition": view.condition.value,
         "reason": reason,
         "since": maybe(view.since or None),
-        "age_s": rounded(None if heard is None else around.now - heard),
+        "age_s": rounded(None if view.heard_at is None else around.now - view.heard_at),
         "incident": around.incident_on(machine.name),
         "maintenance": around.maintenance(machine.name),
         "services": [each.name for each in fleet.services_on(machine.name)],

@@ -12,7 +12,10 @@ import pytest
 from orchestrator.core.events import Entry
 from orchestrator.lease import Candidate
 from orchestrator.ports import NotLeading, Store
+from orchestrator.store import open_store
+from orchestrator.store.opening import STANDING_SECONDS, engine_for
 from tests.contracts.databases import begin, new_incident, note
+from tests.contracts.postgres import Server
 
 ONE, TWO = (Candidate(each, f"machine-{each}", f"http://{each}") for each in ("one", "two"))
 LONG, SHORT = 60.0, 0.05
@@ -123,8 +126,35 @@ def test_a_write_happens_in_the_term_of_its_fence_or_not_at_all(store: Store) ->
     assert store.load("new") is None
 
 
+def test_a_take_over_waits_for_a_write_that_has_begun_and_renewing_does_not(
+    postgres: Server,
+) -> None:
+    """What a leader that stands still has locked, the server gives free after a while."""
+    name = postgres.new_database()
+    store = open_store(postgres.url(name))
+    term = store.lease.take(ONE, SHORT)
+    assert term is not None
+    with postgres.connect(name) as writing, ThreadPoolExecutor(1) as pool:
+        writing.execute("BEGIN")
+        writing.execute("SELECT term FROM lease WHERE term = %s FOR KEY SHARE", [term])
+        assert store.lease.renew(term, SHORT)
+        time.sleep(2 * SHORT)
+        taken = pool.submit(store.lease.take, TWO, LONG)
+        with pytest.raises(TimeoutError):
+            taken.result(timeout=0.5)
+        writing.execute("COMMIT")
+        assert taken.result(timeout=30) == term + 1
+    store.close()
+    with engine_for(postgres.url(name)).connect() as ours:
+        said = ours.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar()
+    assert said == f"{STANDING_SECONDS}s"
+
+
 def test_who_stands_by_reads_and_writes_nothing_and_says_who_leads(store: Store) -> None:
     _, stored = begin(store)
+    store.fence.shut()
+    with pytest.raises(NotLeading):
+        store.epoch_at_least(7)
     store.lease.take(ONE, LONG)
     store.fence.shut("machine-one (http://one)")
     assert store.load("run-1") == stored

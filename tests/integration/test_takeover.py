@@ -18,6 +18,9 @@ from tests.contracts.postgres import Server, running_server
 from tests.integration import rig
 from tests.integration.two import Seat, Two
 
+#: Starting two coordinators takes a busy machine a while.
+pytestmark = pytest.mark.timeout(300)
+
 #: What is promised: so long after the leader's end its runs go on.
 PROMISED_SECONDS = 15
 
@@ -28,10 +31,10 @@ def postgres() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture
-def two(postgres: Server, tmp_path: Path) -> Iterator[Two]:
+@pytest.fixture(params=["valkey", pytest.param("rabbitmq", marks=pytest.mark.long)])
+def two(request: pytest.FixtureRequest, postgres: Server, tmp_path: Path) -> Iterator[Two]:
     with ExitStack() as stack:
-        broker = stack.enter_context(rig.broker("valkey", tmp_path))
+        broker = stack.enter_context(rig.broker(request.param, tmp_path))
         yield Two(broker, postgres, tmp_path, stack)
 
 
@@ -92,10 +95,11 @@ def test_a_leader_killed_in_mid_run_is_followed_by_the_standby(two: Two) -> None
 
     # The one that was killed stands by when it is back.
     leader.start()
-    rig.wait_for("the old leader", leader.stands_by)
+    rig.wait_for("the old leader", leader.stands_by, seconds=90)
     assert standby.leads()
 
 
+@pytest.mark.long
 def test_a_clean_end_hands_over_at_once(two: Two) -> None:
     leader, standby = two.start()
     two.start_agent("one")
@@ -150,6 +154,7 @@ def test_a_leader_that_is_cut_off_from_the_store_stops_before_the_other_begins(t
     assert leader.ended() == 1
 
 
+@pytest.mark.long
 def test_a_store_that_was_away_for_a_while_changes_no_leader(two: Two) -> None:
     leader, standby = two.start()
     for each in two.cables:
@@ -179,7 +184,9 @@ def reports(two: Two, run: str) -> int:
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM], ids=lambda number: number.name
+)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_leader_lost_at_any_moment_loses_and_repeats_nothing(
     two: Two, moment: str, how: signal.Signals

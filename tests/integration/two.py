@@ -214,9 +214,8 @@ class Two:
         """Both; gives who leads and who stands by."""
         for each in self.seats:
             each.start()
-        rig.wait_for(
-            "a leader and a standby", lambda: sorted(self._roles()) == ["leader", "standby"]
-        )
+        both = ["leader", "standby"]
+        rig.wait_for("a leader and a standby", lambda: sorted(self._roles()) == both, seconds=90)
         first, second = self.seats
         return (first, second) if first.leads() else (second, first)
 

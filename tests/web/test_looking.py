@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from orchestrator.leadership import Standing
 from orchestrator.schedule import Lateness
 from orchestrator.web import metrics
 from orchestrator.web.access import Role
@@ -36,7 +35,7 @@ def test_viewers_share_one_look(api: Api) -> None:
 
 
 def test_while_somebody_looks_others_see_the_last_readings(world: World) -> None:
-    board = StatusBoard(world.coordinator, lambda: None, lambda: Standing("alone"))
+    board = StatusBoard(world.coordinator, lambda: None, lambda: world.standing)
     first, now = board.readings(), world.coordinator.now
     world.coordinator.now = lambda: now() + 100
     with board._lock:
@@ -59,7 +58,8 @@ def test_a_plan_tells_commands_and_deadlines_and_changes_nothing(world: World, a
 def test_health_of_the_process(world: World, caller: Callable[[Role | None], Api]) -> None:
     nobody = caller(None)
     assert nobody.get("/healthz").json() == {"alive": True}
-    assert nobody.get("/readyz").json() == {"ready": True}
+    ready = nobody.get("/readyz").json()
+    assert (ready["ready"], ready["role"]) == (True, "leader")
     world.complaints.append("the broker 127.0.0.1:6390 does not answer; is `autobot-dr up` up?")
     answer = nobody.get("/readyz")
     assert answer.status_code == 503

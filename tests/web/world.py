@@ -42,6 +42,7 @@ from orchestrator.core.redisbackups import RedisJob
 from orchestrator.core.review import Called
 from orchestrator.core.sight import Picture
 from orchestrator.fleetfile import Inventory
+from orchestrator.leadership import Standing
 from orchestrator.lookout import Lookout
 from orchestrator.ports import PublishFailed
 from orchestrator.store import MemoryStore
@@ -144,6 +145,7 @@ class World:
         self.complaints: list[str] = []
         self.picture: Picture | None = None
         self.calls: list[Called] = []
+        self.standing = Standing("one")
 
     def _fleet(self, good: int, bad: int) -> Fleet:
         ports = {"app": ("one", good), "extra": ("two", bad)}
@@ -251,6 +253,7 @@ def serving(world: World) -> Iterator[str]:
         ready=lambda: world.complaints,
         picture=lambda: world.picture,
         calls=lambda _run: world.calls,
+        standing=lambda: world.standing,
     )
     # By port and not by a socket of ours: asyncio sets TCP_NODELAY only on those it makes itself,
     # and without it each answer waits 40 ms for an acknowledgement.
