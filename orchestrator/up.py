@@ -175,17 +175,16 @@ def _start(
         url = broker.url
         supervisor.start(_broker(broker, state))
     common = {"AUTOBOT_DR_HOME": str(settings.home.resolve()), "AUTOBOT_DR_BROKER_URL": url}
-    control = configuration.fleet.control
     api = _local_url(settings.listen_address, settings.listen_port)
     supervisor.start(
         _coordinator(api, common, state),
         _beat(common, state),
-        _agent(settings, control, common, state, notified),
+        _agent(settings, configuration.fleet.control, common, state, notified),
         _flower(flower, common, state),
     )
     if complaint := _answers(f"{api}/readyz"):
         tell(f"warning: {complaint}; until that is mended, orders go over SSH")
-    return Site(settings, state, control, _local_url(*flower), broker)
+    return Site(settings, state, configuration.fleet.control, _local_url(*flower), broker)
 
 
 def _prepare_broker(settings: Settings, state: Path) -> EmbeddedBroker:
@@ -233,9 +232,8 @@ def _answers(url: str) -> str:
 
 
 def _broker(broker: EmbeddedBroker, state: Path) -> Child:
-    host = LocalHost()
     log = state / "logs" / "broker.log"
-    return Child("broker", broker.argv, {}, log, lambda: broker.complaint(host))
+    return Child("broker", broker.argv, {}, log, lambda: broker.complaint(LocalHost()))
 
 
 def _coordinator(api: str, common: Mapping[str, str], state: Path) -> Child:
