@@ -88,12 +88,8 @@ def crash(lab: Lab) -> None:
 def damage(lab: Lab) -> None:
     """Its log ends in garbage, with which it does not start."""
     log = f"{DATA}/appendonlydir/appendonly.aof.1.incr.aof"
-    for argv in (
-        ["systemctl", "kill", "--signal=KILL", UNIT],
-        ["systemctl", "stop", UNIT],
-        ["sh", "-c", f"printf 'garbage\\r\\n' >> {log}"],
-    ):
-        assert lab.inside("broker", argv).ok, argv
+    assert lab.inside("broker", ["sh", "-c", f"printf 'garbage\\r\\n' >> {log}"]).ok
+    lab.break_("service-crash", "broker")
 
 
 def lose_power(lab: Lab) -> None:
