@@ -39,6 +39,25 @@ def test_a_dead_agent_is_passed_by_and_refuses_its_old_order_when_it_is_back(
     assert far.effects("one") == ["restart one.service"]
 
 
+def test_an_agent_that_comes_back_in_the_middle_waits_and_then_refuses(
+    far: FarMachines, broker: rig.Broker
+) -> None:
+    (far.units("one") / "seconds").write_text("6")
+    coordinator = far.through_a_broker(far.plan(STEPS), broker.url, patience=60)
+    old = coordinator.recover("test", reason="nobody takes it").run
+    coordinator.cancel(old, "a test")
+    far.silent = ("one",)
+    run = coordinator.recover("test", reason="a test").run
+    rig.wait_for("the step over SSH", lambda: far.effects("one") != [])
+    far.start_agent("one", broker.url)
+    incident = ended(far, run)
+    assert incident.state is State.RESOLVED, incident.reason
+    rig.wait_for("its word on the old order", lambda: far.store.reports(old) != [])
+    (refused,) = far.store.reports(old)
+    assert (refused.outcome, refused.reason.split(":")[0]) == (Outcome.REFUSED, "stale")
+    assert far.effects("one") == ["restart one.service"]
+
+
 def test_what_a_dead_agent_of_our_own_machine_should_do_is_done_here(
     far: FarMachines, broker: rig.Broker
 ) -> None:
