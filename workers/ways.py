@@ -54,6 +54,9 @@ class Ways:
 
     def publish(self, incident: Incident, effect: Publish) -> None:
         why = self._why_direct(incident, effect)
+        if not why and self._away_since is not None:
+            # Asked every second whether it is there; a try would hold up everything for longer.
+            raise PublishFailed("the broker is away; what is to be sent waits a moment for it")
         if not why:
             try:
                 self.chain.publish(incident, effect)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from orchestrator.core.fleet import StepTemplate
 from orchestrator.core.incident import State
 from tasks.contract import Outcome
@@ -39,6 +41,7 @@ def test_a_dead_agent_is_passed_by_and_refuses_its_old_order_when_it_is_back(
     assert far.effects("one") == ["restart one.service"]
 
 
+@pytest.mark.parametrize("broker", ["valkey"], indirect=True)
 def test_an_agent_that_comes_back_in_the_middle_waits_and_then_refuses(
     far: FarMachines, broker: rig.Broker
 ) -> None:
@@ -104,6 +107,7 @@ def test_without_the_broker_a_run_goes_over_ssh_and_nothing_is_repeated_when_it_
     assert far.effects("two") == ["restart two.service"] * 2
 
 
+@pytest.mark.parametrize("broker", ["valkey"], indirect=True)
 def test_what_a_lost_broker_had_taken_goes_on_over_ssh(
     far: FarMachines, broker: rig.Broker
 ) -> None:
