@@ -57,6 +57,8 @@ def main() -> int:
     warnings.simplefilter("ignore", SecurityWarning)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # What it says of a machine that is down is ours to say, in a sentence.
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     try:
         return _serve()
     except (CannotStart, StoreRefused, StoreUnavailable) as reason:
