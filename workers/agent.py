@@ -34,7 +34,7 @@ from tasks.watching import Beat
 from workers.broker import COORDINATOR_QUEUE, host_queue, make_app, take_back_patiently
 from workers.executor import Executor, Identity
 from workers.journal import Journal
-from workers.ledger import JOURNAL
+from workers.ledger import JOURNAL, keep_reserve
 from workers.sentry import Sentry
 from workers.voice import BEAT_EVENT, Voice
 from workers.watchlist import take_list
@@ -202,6 +202,7 @@ def main() -> int:
     except BlockingIOError:
         print(f"autobot-dr agent: one runs already on {identity.state}; stop it", file=sys.stderr)
         return 1
+    keep_reserve(identity.state)
     app = build(identity, broker_url, concurrency=concurrency)
     if count := take_back_patiently(app, _away):
         log.info("took back %d orders that were begun before a crash", count)
