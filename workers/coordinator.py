@@ -100,6 +100,7 @@ def _serve() -> int:
     register_backups(app, Backups(coordinator, configuration.inventory.backups))
     watching = Watching(app, keys.coordinator, coordinator, configuration)
     watching.overseer.reachable, publisher.silent = publisher.by_ssh, watching.overseer.dead_agents
+    publisher.agentless = watching.overseer.agentless
 
     def ready() -> list[str]:
         return [] if publisher.listening() else ["the broker cannot be reached"]
