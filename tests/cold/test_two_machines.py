@@ -23,6 +23,7 @@ pytestmark = pytest.mark.timeout(300)
 UNIT, DATA = "redis-stack-server", "/var/lib/redis-stack"
 BROKER = MachineDefinition("broker", f"{NETWORK}.26", "AutoBot-Broker", (UNIT,), keeps=(DATA,))
 MACHINES = (AUTOBOT[0], BROKER)
+OVER = ("resolved", "closed")
 
 
 def fleet_file(lab: Lab) -> dict[str, Any]:
@@ -198,7 +199,7 @@ def resolved(theatre: Theatre, service: str, before: set[str]) -> Mapping[str, A
 
     def over() -> bool:
         found[:] = [each for each in incidents(theatre) if each["id"] not in before]
-        return any(e["service"] == service and e["state"] == "resolved" for e in found)
+        return any(e["service"] == service and e["state"] in OVER for e in found)
 
     wait_for(f"the incident of {service} to be resolved", over, seconds=100, pause=0.5)
     assert [each["service"] for each in found] == [service]
