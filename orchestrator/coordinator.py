@@ -105,6 +105,7 @@ class Coordinator:
         self._listening_since: float | None = None
         #: Whether this is the one that carries out what was decided; asked before each effect.
         self.leads: Callable[[], bool] = lambda: True
+        self._made_at, self._taken = now(), set[str]()
 
     def recover(self, scenario: str, *, reason: str, run: str = "", key: str = "") -> Incident:
         """Open a run and set it going. The same run id or key again gives the run there is."""
@@ -250,10 +251,14 @@ class Coordinator:
         self.send_effects()
 
     def _take_over(self, incident: Incident) -> None:
-        """What was sent by a way that is gone goes by another one: the same orders again."""
-        if incident.state in WORKING and self.publisher.stranded():
-            for effect in unfinished(incident):
-                self._publish(incident, effect)
+        """The same orders again, where the way is gone that they went by, or who was carrying
+        them out: our predecessor may have done that itself."""
+        if incident.state not in WORKING:
+            return
+        inherited = incident.opened_at < self._made_at and incident.run not in self._taken
+        out = [e for e in unfinished(incident) if inherited or self.publisher.stranded(e)]
+        if sum(self._publish(incident, each) for each in out) == len(out):
+            self._taken.add(incident.run)
 
     def _is_mine(self, run: str) -> bool:
         return self.only in ("", run) and self.leads()

@@ -262,6 +262,16 @@ class Overseer:
         """Machines whose agents are known not to answer, and that are not known to be off."""
         return _silent(self.view.picture) if self.view else ()
 
+    def agentless(self) -> tuple[str, ...]:
+        """Those of them that were seen to be there; our own machine is."""
+        seen = self.view.picture.machines if self.view else {}
+        control = self.coordinator.protected.fleet.control
+        return tuple(
+            name
+            for name in self.dead_agents()
+            if name == control or seen[name].condition is Condition.AGENTLESS
+        )
+
     def _begun(self, incidents: Sequence[Incident]) -> list[tuple[str, float]]:
         """Every recovery that counts against a budget, also of incidents that are closed."""
         known = {

@@ -166,7 +166,7 @@ class Publisher(Protocol):
         """Whether what is ordered now will get to machines, by whatever way."""
         ...
 
-    def stranded(self) -> bool:
+    def stranded(self, effect: Publish) -> bool:
         """Whether what was sent goes on by nobody, so that it has to be published again."""
         ...
 

@@ -36,7 +36,7 @@ from workers.broker import COORDINATOR_QUEUE, host_queue, make_app, take_back_pa
 from workers.executor import Executor, Identity
 from workers.jobsheets import take_sheet
 from workers.journal import Journal
-from workers.ledger import JOURNAL
+from workers.ledger import JOURNAL, keep_reserve
 from workers.outbox import send_by
 from workers.sentry import Sentry
 from workers.telling import Teller
@@ -217,6 +217,7 @@ def main() -> int:
     except BlockingIOError:
         print(f"autobot-dr agent: one runs already on {identity.state}; stop it", file=sys.stderr)
         return 1
+    keep_reserve(identity.state)
     app = build(identity, broker_url, concurrency=concurrency)
     if count := take_back_patiently(app, _away):
         log.info("took back %d orders that were begun before a crash", count)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from celery import Celery
-from kombu import Exchange, Queue
+from kombu import Connection, Exchange, Queue
 from kombu.exceptions import OperationalError
 
 COORDINATOR_QUEUE = "orchestrator"
@@ -30,6 +30,18 @@ PUBLISH_RETRY = {
 }
 
 
+#: Between two tries of a worker to reach a broker that is away; Celery's own grow to 30 s, which
+#: is how long nobody would take orders after the broker is back.
+AGAIN = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 5}
+
+
+class Returning(Connection):
+    """A connection that is tried again soon."""
+
+    def ensure_connection(self, *args: Any, **given: Any) -> Any:
+        return super().ensure_connection(*args, **{**AGAIN, **given})
+
+
 def host_queue(machine: str) -> str:
     return f"host.{machine}"
 
@@ -38,6 +50,7 @@ def make_app(broker_url: str, *, consumer: str = "", result_backend: str = "") -
     """A Celery app for one process. `consumer` is the queue that this process alone consumes."""
     # Without fixups Celery does not look for Django, which would slow every agent's start.
     app = Celery("autobot-dr", broker=broker_url, backend=result_backend or None, fixups=[])
+    app.amqp.Connection = Returning
     app.conf.update(
         task_serializer="json",
         result_serializer="json",

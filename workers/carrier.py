@@ -112,7 +112,7 @@ class DirectCarrier:
     def carries(self) -> bool:
         return True
 
-    def stranded(self) -> bool:
+    def stranded(self, _effect: Publish) -> bool:
         return False
 
     def has(self, incident: Incident, effect: Publish) -> bool:

@@ -74,6 +74,8 @@ def main() -> int:
     warnings.simplefilter("ignore", SecurityWarning)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # What it says of a machine that is down is ours to say, in a sentence.
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     try:
         settings = _sound(read_settings())
         with _only_one(settings.state):
@@ -119,6 +121,7 @@ def _serve(settings: Settings) -> int:
     kit = KitKeeper(configuration, settings, store, time.time)
     watching = Watching(app, keys.coordinator, coordinator, configuration, kit.complaints())
     watching.overseer.reachable, publisher.silent = publisher.by_ssh, watching.overseer.dead_agents
+    publisher.agentless = watching.overseer.agentless
 
     def ready() -> list[str]:
         broker = "" if publisher.listening() else "the broker cannot be reached"

@@ -52,7 +52,6 @@ class Ledger:
         self._folder = path.parent
         self.note = ""  #: what had to be done to write at all, for people
         self.db = self._with_room(lambda: _opened(path))
-        _keep_reserve(self._folder / RESERVE)
 
     def recall(self, order: str) -> list[str | None] | None:
         """What was seen before it was begun, and its report, as JSON; None if not known."""
@@ -156,8 +155,9 @@ def _opened(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _keep_reserve(path: Path) -> None:
+def keep_reserve(folder: Path) -> None:
     """Made where there is plenty of room; without it all works as long as there is any."""
+    path = folder / RESERVE
     if path.exists() or _free(path.parent) < 4 * RESERVE_BYTES:
         return
     try:

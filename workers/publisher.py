@@ -96,7 +96,7 @@ class ChainPublisher:
     def carries(self) -> bool:
         return self.listening()
 
-    def stranded(self) -> bool:
+    def stranded(self, _effect: Publish) -> bool:
         """What a broker has taken it delivers when it is back."""
         return False
 

@@ -35,7 +35,8 @@ class Direct(Publisher, Protocol):
 
 
 class Ways:
-    """One per coordinator. `silent` says which machines' agents are known to be dead now."""
+    """One per coordinator. `silent` says which machines' agents are known to be dead now, and
+    `agentless` which of these machines were seen to be there all the same."""
 
     def __init__(
         self,
@@ -46,15 +47,19 @@ class Ways:
         now: Clock,
         *,
         silent: Callable[[], Collection[str]] = lambda: (),
+        agentless: Callable[[], Collection[str]] = lambda: (),
         patience: float = BROKER_PATIENCE,
     ) -> None:
         self.chain, self.direct, self.inventory, self.store = chain, direct, inventory, store
-        self.now, self.silent = now, silent
+        self.now, self.silent, self.agentless = now, silent, agentless
         self._patience = patience
         self._away_since: float | None = None
 
     def publish(self, incident: Incident, effect: Publish) -> None:
         why = self._why_direct(incident, effect)
+        if not why and self._away_since is not None:
+            # Asked every second whether it is there; a try would hold up everything for longer.
+            raise PublishFailed("the broker is away; what is to be sent waits a moment for it")
         if not why:
             try:
                 self.chain.publish(incident, effect)
@@ -84,8 +89,11 @@ class Ways:
         """There is always a way; while the broker's patience lasts, the orders wait."""
         return True
 
-    def stranded(self) -> bool:
-        return bool(self._broker_away())
+    def stranded(self, effect: Publish) -> bool:
+        """Its agent may also have died for good in the middle, or whoever carried it out here."""
+        if self._broker_away():
+            return True
+        return bool(effect.orders) and effect.orders[0].agent in self.agentless()
 
     def by_ssh(self, machines: Collection[str]) -> frozenset[str]:
         """Those of them that can be worked on although their agents are dead: our own always."""

@@ -49,7 +49,8 @@ def look(host: Host, wanted: Arguments) -> Seen:
     if not logs:
         return Seen(nothing=f"there is no append-only log in {its.folder}")
     found = host.run(
-        ("sh", "-c", f"command -v {' '.join(CHECKERS)}"), seconds=systemd.ANSWER_SECONDS
+        ("sh", "-c", " || ".join(f"command -v {each}" for each in CHECKERS)),
+        seconds=systemd.ANSWER_SECONDS,
     )
     checker, manifest = found.out.partition("\n")[0], join(its.folder, logs[0])
     places = tuple(join(its.folder, each) for each in kept)

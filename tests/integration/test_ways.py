@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from orchestrator.core.fleet import StepTemplate
 from orchestrator.core.incident import State
 from tasks.contract import Outcome
@@ -33,6 +35,26 @@ def test_a_dead_agent_is_passed_by_and_refuses_its_old_order_when_it_is_back(
     (way,) = ways(far, run)
     assert way.endswith("the agent of one does not answer, its SSH server does")
     far.start_agent("one", broker.url)
+    rig.wait_for("its word on the old order", lambda: far.store.reports(old) != [])
+    (refused,) = far.store.reports(old)
+    assert (refused.outcome, refused.reason.split(":")[0]) == (Outcome.REFUSED, "stale")
+    assert far.effects("one") == ["restart one.service"]
+
+
+@pytest.mark.parametrize("broker", ["valkey"], indirect=True)
+def test_an_agent_that_comes_back_in_the_middle_waits_and_then_refuses(
+    far: FarMachines, broker: rig.Broker
+) -> None:
+    (far.units("one") / "seconds").write_text("6")
+    coordinator = far.through_a_broker(far.plan(STEPS), broker.url, patience=60)
+    old = coordinator.recover("test", reason="nobody takes it").run
+    coordinator.cancel(old, "a test")
+    far.silent = ("one",)
+    run = coordinator.recover("test", reason="a test").run
+    rig.wait_for("the step over SSH", lambda: far.effects("one") != [])
+    far.start_agent("one", broker.url)
+    incident = ended(far, run)
+    assert incident.state is State.RESOLVED, incident.reason
     rig.wait_for("its word on the old order", lambda: far.store.reports(old) != [])
     (refused,) = far.store.reports(old)
     assert (refused.outcome, refused.reason.split(":")[0]) == (Outcome.REFUSED, "stale")
@@ -85,6 +107,7 @@ def test_without_the_broker_a_run_goes_over_ssh_and_nothing_is_repeated_when_it_
     assert far.effects("two") == ["restart two.service"] * 2
 
 
+@pytest.mark.parametrize("broker", ["valkey"], indirect=True)
 def test_what_a_lost_broker_had_taken_goes_on_over_ssh(
     far: FarMachines, broker: rig.Broker
 ) -> None:

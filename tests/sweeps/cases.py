@@ -53,7 +53,7 @@ CASES = (
     *_three("browser", "browser", "playwright"),
     Case("full-system", "power lost", "everything-down", "", ""),
     Case("full-system", "all services crash", "service-crash", "*", ""),
-    # The first rung starts them and waits its two minutes; the second restarts what hangs.
+    # The first rung starts nothing, since they run; the second restarts what hangs.
     Case("full-system", "all services hang", "service-hang", "*", "", seconds=400.0),
 )
 

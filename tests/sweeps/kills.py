@@ -74,7 +74,10 @@ def kill_at(site: ColdSite, victim: str, step: Step) -> Cell:
     run = str(site.call("recover", SCENARIO, "--no-wait")["id"])
     _await(site, run, step)
     _kill(site, victim, step)
-    incident = site.ended(run)
+    try:
+        incident = site.ended(run)
+    except TimeoutError as late:
+        return Cell(victim, _name(step), "no end", 0.0, False, (), str(late))
     took = time.monotonic() - began
     site.broker.start()
     time.sleep(SETTLE_SECONDS)
@@ -82,7 +85,7 @@ def kill_at(site: ColdSite, victim: str, step: Step) -> Cell:
     counts |= {f"service of {name}": n for name, n in site.starts().items()}
     return Cell(
         victim,
-        f"{step.operation} {step.machine}",
+        _name(step),
         incident.state.value,
         took,
         site.said(run, "way") != [],

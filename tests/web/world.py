@@ -99,7 +99,7 @@ class KeepingPublisher:
     def carries(self) -> bool:
         return self.listening()
 
-    def stranded(self) -> bool:
+    def stranded(self, effect: Publish) -> bool:
         return False
 
     def listening(self) -> bool:
