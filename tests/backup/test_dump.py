@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,8 +21,10 @@ from tests.backup.rig import Redis, info, redis, source_replid
 from tests.integration.rig import ROOT, free_port
 
 
-def settings(tmp_path: Path, port: int, **more: str) -> dump.Settings:
-    return replace(dump.Settings(str(tmp_path / "backups"), "127.0.0.1", port), **more)
+def settings(
+    tmp_path: Path, port: int, *, password_file: str = "", user: str = ""
+) -> dump.Settings:
+    return dump.Settings(str(tmp_path / "backups"), "127.0.0.1", port, password_file, user)
 
 
 def left(tmp_path: Path) -> list[str]:
