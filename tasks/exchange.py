@@ -193,7 +193,7 @@ def tls_context(trust: Trust) -> ssl.SSLContext:
 
 def _secured(sock: socket.socket, address: str, trust: Trust, ends: float) -> socket.socket:
     sock.settimeout(_left(ends))
-    return tls_context(trust).wrap_socket(sock, server_hostname=address)
+    return tls_context(trust).wrap_socket(sock, server_hostname=trust.name or address)
 
 
 def _left(ends: float) -> float:

@@ -78,6 +78,14 @@ class Unmet:
 
 
 @dataclass(frozen=True, slots=True)
+class Ripe:
+    """All is there but what `release` does, which may be done again and again: not even a crash
+    must leave it undone."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """How carrying out an operation ended."""
 
@@ -105,7 +113,7 @@ class Operation(Generic[A, S]):
     look: Callable[[Host, A], S]
     decide: Callable[[A, S], Act | Leave | Refuse]
     act: Callable[[Host, A, Tell], None]
-    judge: Callable[[A, S, S], Met | Unmet]
+    judge: Callable[[A, S, S], Met | Unmet | Ripe]
     seconds: float  #: how long it may last unless the runbook says otherwise
     only_looks: bool = False  #: changes nothing, so it may be repeated freely
     #: What to read before acting where that is less than `look` reads: asking a hung service
@@ -123,6 +131,8 @@ class Operation(Generic[A, S]):
     ends: str = ""
     #: What it ends comes back also when whoever ordered that has ended with it.
     returns: bool = False
+    #: What is done once `judge` calls it ripe, also by whoever finds it so after a crash.
+    release: Callable[[Host, A], None] = lambda _host, _arguments: None
 
 
 def only_look(
@@ -215,7 +225,7 @@ def reconsider(
     pause = FIRST_PAUSE
     while True:
         try:
-            finding = operation.judge(bound, seen, operation.look(host, bound))
+            finding = _finding(host, operation, bound, seen, operation.look(host, bound))
             reason = f"begun before a crash, and not there yet: {finding.reason}"
         except HostFault as fault:
             finding = Unmet(str(fault))
@@ -228,6 +238,22 @@ def reconsider(
         pause = min(pause * 1.5, LONGEST_PAUSE)
 
 
+def _finding(
+    host: Host, operation: Operation[A, S], bound: A, before: S | None, now: S
+) -> Met | Unmet:
+    """The judgement of a look; what is ripe is released, and looked at again."""
+    judged = operation.judge(bound, now if before is None else before, now)
+    if not isinstance(judged, Ripe):
+        return judged
+    try:
+        operation.release(host, bound)
+    except ActFailed as failure:
+        return Unmet(f"{judged.reason}: {failure}", final=True)
+    after = operation.look(host, bound)
+    again = operation.judge(bound, after if before is None else before, after)
+    return Unmet(again.reason) if isinstance(again, Ripe) else again
+
+
 def _await(
     host: Host,
     operation: Operation[A, S],
@@ -238,19 +264,20 @@ def _await(
     ends: float,
 ) -> Result:
     """Look until it is there or cannot come; `before` is None when nothing was done."""
-    pause = FIRST_PAUSE
+    waits, pause = 0.0, FIRST_PAUSE
     while True:
         fault = ""
         try:
+            host.sleep(waits)
             now = operation.look(host, bound)
             if before is None and (settled := _settled(operation.decide(bound, now))):
                 return settled
-            finding = operation.judge(bound, now if before is None else before, now)
+            finding = _finding(host, operation, bound, before, now)
         except Ended as ended:
             if before is None:
                 return Result(Outcome.FAILED, str(ended))
             # What was done is looked at all the same: nobody ends that look.
-            said = said or str(ended)
+            said, waits = said or str(ended), 0.0
             continue
         except HostFault as error:
             if operation.diagnosis:
@@ -265,5 +292,4 @@ def _await(
         if host.now() + pause > ends:
             outcome = Outcome.UNKNOWN if fault else Outcome.TIMED_OUT
             return Result(outcome, reason, finding.detail)
-        host.sleep(pause)
-        pause = min(pause * 1.5, LONGEST_PAUSE)
+        waits, pause = pause, min(pause * 1.5, LONGEST_PAUSE)

@@ -20,6 +20,7 @@ class Trust:
 
     ca_pem: str = ""  #: the text of a CA file and not its path: it is read where the asker is
     pin_sha256: str = ""  #: of the certificate in DER, as hex
+    name: str = ""  #: that the certificate must have, where another address than its own is asked
 
 
 SYSTEM_CAS = Trust()

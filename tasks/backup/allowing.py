@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tasks.backup import redisconf
+from tasks.backup import exchanging, redisconf
 from tasks.backup.discovery import Found
 from tasks.backup.doctor import Severity, doctor
 from tasks.backup.manifest import Manifest, State
@@ -21,7 +21,13 @@ FIRST_MULTI_PART = 7
 
 
 def why_not(
-    manifest: Manifest, found: Found, *, wanted_id: str, detach: bool, scratch_memory: int | None
+    manifest: Manifest,
+    found: Found,
+    *,
+    wanted_id: str,
+    replicas: str,
+    scratch_memory: int | None,
+    bytes_there: int,
 ) -> Iterator[str]:
     """Each reason with what to do. `scratch_memory` is what is free for proving it here."""
     if wanted_id and manifest.id != wanted_id:
@@ -33,6 +39,12 @@ def why_not(
             f"the backup {manifest.id} is {manifest.state.value}, and nobody has loaded it yet: "
             "prove it first"
         )
+    elif bytes_there != manifest.size_bytes:
+        there = f"has {bytes_there} bytes" if bytes_there >= 0 else "is not there"
+        yield (
+            f"the dump of {manifest.id} {there}, its manifest says {manifest.size_bytes}: use "
+            "another backup"
+        )
     if found.locked_out:
         yield f"{'; '.join(found.unread)}: mend that first, or nothing would show what it loaded"
     for finding in doctor(found):
@@ -40,10 +52,17 @@ def why_not(
             yield f"{finding.what}: {finding.remedy}"
     yield from _place(manifest, found)
     yield from _memory(manifest, found, scratch_memory)
-    if (replicas := real_replicas(found)) and not detach:
+    yield from _replicas(found, replicas)
+
+
+def _replicas(found: Found, wanted: str) -> Iterator[str]:
+    count, unfenced = real_replicas(found), exchanging.why_not_fenced(found)
+    if count and wanted == "refuse":
+        yield f"{count} replicas follow it, and it was ordered with replicas: refuse"
+    elif count and unfenced and wanted != "follow":
         yield (
-            f"{replicas} replicas follow it and would take over what is restored: keep one by "
-            "REPLICAOF NO ONE there, then order it with replicas: follow"
+            f"{count} replicas follow it and cannot be kept away until it is verified, because "
+            f"{unfenced}: keep one by REPLICAOF NO ONE there, then order it with replicas: follow"
         )
 
 

@@ -7,9 +7,10 @@ What must not: what is asked. Long transfers go over a connection of their own (
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks.host import Host, HostFault
+from tasks.questions import read_trust
 from tasks.resp import ErrorReply, NotRedis, command, replies
 
 ANSWER_SECONDS = 10.0
@@ -29,6 +30,11 @@ class Where:
     address: str
     port: int = 6379
     password_file: str = ""
+    user: str = ""  #: an ACL user; empty for the default one
+    tls: bool = False
+    ca_file: str = ""  #: on the machine that asks; where the system's CAs do not do
+    pin_sha256: str = ""  #: of the one certificate that counts
+    name: str = ""  #: that its certificate has, where another address is asked
 
 
 def ask(
@@ -40,7 +46,10 @@ def ask(
         password = (host.read(where.password_file) or "").strip()
         if not password:
             raise LockedOut(f"the password file {where.password_file} is missing or empty")
-        asked.insert(0, command("AUTH", password))
+        asked.insert(0, command("AUTH", *([where.user] if where.user else []), password))
+    trust = None
+    if where.tls:
+        trust = replace(read_trust(host.read, where.ca_file, where.pin_sha256), name=where.name)
     try:
         got = replies(
             host.tcp(
@@ -49,6 +58,7 @@ def ask(
                 seconds=seconds,
                 send=b"".join(asked),
                 complete=lambda so_far: len(replies(so_far)) >= len(asked),
+                trust=trust,
             )
         )
     except NotRedis as strange:

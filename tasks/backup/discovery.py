@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from tasks.backup import redisconf
+from tasks.backup import fencing, redisconf
 from tasks.backup.asking import ANSWER_SECONDS, LOCKED, LockedOut, Where, ask, module_lines
+from tasks.backup.fencing import Fence
 from tasks.backup.scratch import Programs
 from tasks.host import Host, HostFault
 from tasks.resp import ErrorReply
@@ -53,7 +54,7 @@ class FileFacts:
 class Found:
     """One Redis as it is now. Sizes in bytes, times in seconds; None is infinite or not known."""
 
-    where: Where
+    where: Where  #: at which it was asked: behind the fence another address than its own
     unit_type: str = ""
     user: str = ""
     group: str = ""
@@ -73,6 +74,13 @@ class Found:
     dump: FileFacts | None = None
     log_folder: FileFacts | None = None
     free_bytes: int | None = None
+    fence: Fence | None = None  #: an exchange of its data was begun and is not verified
+
+    @property
+    def fenced(self) -> bool:
+        """Nobody but us reaches it, or will once it is started."""
+        there = self.fence is not None and bool(self.fence.bind)
+        return there and (self.now or {}).get("bind", fencing.ADDRESS) == fencing.ADDRESS
 
     def setting(self, name: str) -> str:
         """As it is; else as it would be at the next start; else as Redis does by itself."""
@@ -100,6 +108,9 @@ class Found:
 def discover(host: Host, where: Where) -> Found:
     """One look at everything. Raises HostFault only when the machine itself cannot be asked."""
     unit = _unit(host, where.unit)
+    fence = fencing.read(host, where.unit)
+    if fence and fencing.listens(host, where.port, seconds=ANSWER_SECONDS):
+        where = replace(where, address=fencing.ADDRESS, name=where.address)
     argv = _argv(unit.get("ExecStart", ""))
     config_file, at_start, unread = _configuration(host, argv)
     now, info, locked_out = None, None, False
@@ -128,6 +139,7 @@ def discover(host: Host, where: Where) -> Found:
         now,
         info,
         modules or tuple((at_start or {}).get("loadmodule", "").splitlines()),
+        fence=fence,
     )
     return _with_files(host, found, unit.get("WorkingDirectory", ""))
 
@@ -204,8 +216,11 @@ def _ask(host: Host, where: Where) -> tuple[Mapping[str, str], Mapping[str, str]
     return now, dict(line.partition(":")[::2] for line in lines), module_lines(modules)
 
 
-def programs(host: Host, found: Found) -> Programs:
-    """Redis's own programs of that installation: a scratch server must be of the same version."""
+def programs(host: Host, found: Found, modules: tuple[str, ...] = ()) -> Programs:
+    """Redis's own programs of that installation: a scratch server must be of the same version.
+
+    With these modules where the server itself has none.
+    """
     server = (found.info or {}).get("executable", "") or "redis-server"
     if found.info is None and PurePosixPath(found.program).name == "redis-server":
         server = found.program
@@ -215,7 +230,10 @@ def programs(host: Host, found: Found) -> Programs:
         there = host.run(("test", "-x", f"{beside}/{name}"), seconds=ANSWER_SECONDS).ok
         names[name] = f"{beside}/{name}" if there else name
     return Programs(
-        names["redis-server"], names["redis-cli"], names["redis-check-aof"], found.modules
+        names["redis-server"],
+        names["redis-cli"],
+        names["redis-check-aof"],
+        found.modules or modules,
     )
 
 

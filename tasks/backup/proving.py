@@ -8,7 +8,7 @@ history. What must not: where backups are kept. A backup is a folder with `dump.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from tasks.backup import manifest as manifests
@@ -45,24 +45,33 @@ def load(
     patterns: Sequence[str] = (),
     *,
     tell: Tell = SILENT,
+    hashed: Callable[[], tuple[int, str]] | None = None,
 ) -> Evidence:
     """What a scratch server shows of this backup's dump. Raises NotLoaded.
 
-    Counting by patterns takes longer than loading: it is done only for those that are given.
+    What is copied anyway is hashed there, by `hashed`, while it loads. Counting by patterns
+    takes longer than loading: it is done only for those that are given.
     """
     wanted = manifest.contents
     path = f"{folder}/{DUMP}"
-    size, digest = size_and_sha256(host, path)
-    if complaints := manifests.compare_file(manifest, size, digest):
-        # Not loaded at all: a server believes what it can read.
-        raise NotLoaded(manifests.told(complaints))
-    with loaded(host, Dump(path), programs, tell=tell) as scratch:
+    taken: list[tuple[int, str]] = []
+
+    def compared() -> None:
+        if not taken and hashed:
+            taken.append(hashed())
+        # Told before what the server says of it: that believes what it can read.
+        if complaints := manifests.compare_file(manifest, *taken[0]):
+            raise NotLoaded(manifests.told(complaints))
+
+    if hashed is None:
+        taken.append(size_and_sha256(host, path))
+        compared()
+    with loaded(host, Dump(path), programs, meanwhile=compared, tell=tell) as scratch:
         contents = scratch.contents(patterns, tuple(wanted.samples) if wanted else ())
         info = scratch.info()
     return Evidence(
         host.now(),
-        size,
-        digest,
+        *taken[0],
         info["redis_version"],
         scratch.load_seconds,
         int(info["used_memory"]),

@@ -26,6 +26,7 @@ DEFAULTS: Mapping[str, str] = {
     "repl-diskless-sync": "yes",
     "repl-backlog-size": "1mb",
     "port": "6379",
+    "bind": "* -::*",
     "databases": "16",
     "cluster-enabled": "no",
 }

@@ -1,23 +1,34 @@
 """redis.restore: a proved backup in the place of a Redis's data, and loaded.
 
 The backup is loaded in a scratch server on this machine and compared with its manifest before
-anything is touched; what was there is renamed and kept (redis.restore_undo puts it back). Done
-means that the new server says it loaded exactly the keys that the backup holds, whatever
-clients have written since.
+anything is touched; what was there is renamed and kept (redis.restore_undo puts it back). The
+new server is behind a fence until it says that it loaded exactly the keys that the backup
+holds; only then clients and replicas reach it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 
 from tasks import systemd
-from tasks.backup import allowing, manifest, proving, restoring
-from tasks.backup.asking import Where
-from tasks.backup.discovery import FileFacts, Found, discover, file_facts, programs
+from tasks.backup import (
+    allowing,
+    exchanging,
+    fencing,
+    manifest,
+    places,
+    proving,
+    restoring,
+    standing,
+)
+from tasks.backup.discovery import Found, programs
+from tasks.backup.exchanging import Target
 from tasks.backup.manifest import Manifest, NotAManifest
+from tasks.backup.places import Place
 from tasks.backup.scratch import NotLoaded
+from tasks.backup.standing import Standing
 from tasks.host import Host, HostFault
-from tasks.operation import Act, ActFailed, Met, Operation, Refuse, Tell, Unmet
+from tasks.operation import Act, ActFailed, Met, Operation, Refuse, Ripe, Tell, Unmet
 
 _NO_BACKUP = (
     "nothing was changed: no backup was named. A restore needs one that was proved by loading it "
@@ -26,77 +37,72 @@ _NO_BACKUP = (
 
 
 @dataclass(frozen=True, slots=True)
-class Arguments:
-    unit: str
-    address: str
-    port: int = 6379
-    password_file: str = ""
+class Arguments(Target):
     backup: str = ""  #: a folder on this machine, with dump.rdb and manifest.json
     id: str = ""  #: the backup that is meant, so that another one in its place is refused
-    data: str = ""  #: the folder with its data, when it is not the one that Redis says
-    replicas: str = "refuse"  #: or `follow`, when its replicas may take over what is restored
+    #: `hold` keeps its replicas away until it is verified, then they take it over; `refuse` does
+    #: not begin while there are some; `follow` begins also where they cannot be kept away.
+    replicas: str = "hold"
     prove_here: bool = True  #: false trusts the proof in the manifest, and the hash
-    stop_seconds: float = 300.0
-    start_seconds: float = 900.0
-
-    @property
-    def where(self) -> Where:
-        return Where(self.unit, self.address, self.port, self.password_file)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What matters of one look. Plain values: it goes to the journal."""
+class Seen(Standing):
+    """What matters of one look."""
 
-    active: str
-    sub: str
-    invocation: str
-    main_pid: int
-    complaint: str  #: why the unit does not count as up, or nothing
-    final: bool  #: and waiting cannot help
     refusal: str = ""
-    folder: str = ""
-    kept: tuple[str, ...] = ()
     expected: int = -1  #: keys in the backup
-    loaded: int | None = None  #: keys that the running server loaded at its start
-    keys: int = 0  #: that it has now
-    evicted: int = 0
 
 
 def look_before(host: Host, wanted: Arguments) -> Seen:
-    """Everything that could speak against it, the scratch load included."""
+    """Everything that could speak against it, but for the scratch load."""
     unit = systemd.show(host, wanted.unit)
-    seen = _seen(wanted.unit, unit)
+    seen = standing.of_unit(wanted.unit, unit)
     if reason := systemd.cannot_run(wanted.unit, unit):
-        return replace(seen, refusal=reason)
+        return _seen(seen, refusal=reason)
     if not wanted.backup:
-        return replace(seen, refusal=_NO_BACKUP)
+        return _seen(seen, refusal=_NO_BACKUP)
     try:
         known = proving.read_manifest(host, wanted.backup)
     except NotAManifest as fault:
-        return replace(seen, refusal=f"nothing was changed: {fault}")
-    found = _discovered(host, wanted)
-    free = _free_memory(host) if wanted.prove_here else None
+        return _seen(seen, refusal=f"nothing was changed: {fault}")
+    found = standing.discovered(host, wanted)
     reasons = tuple(
         allowing.why_not(
             known,
             found,
             wanted_id=wanted.id,
-            detach=wanted.replicas == "follow",
-            scratch_memory=free,
+            replicas=wanted.replicas,
+            scratch_memory=_free_memory(host) if wanted.prove_here else None,
+            bytes_there=_bytes(host, f"{wanted.backup}/{proving.DUMP}"),
         )
     )
-    if not reasons and wanted.prove_here:
-        reasons = _proof(host, wanted, known, found)
-    if reasons:
-        return replace(seen, refusal=f"nothing was changed: {manifest.told(reasons)}")
-    return _with_data(host, wanted, seen, found, known)
+    told = f"nothing was changed: {manifest.told(reasons)}" if reasons else ""
+    return _with_data(host, wanted, seen, found, known, refusal=told)
 
 
 def look(host: Host, wanted: Arguments) -> Seen:
-    seen = _seen(wanted.unit, systemd.show(host, wanted.unit))
+    seen = standing.of_unit(wanted.unit, systemd.show(host, wanted.unit))
     known = _manifest(host, wanted)
-    return _with_data(host, wanted, seen, _discovered(host, wanted), known)
+    return _with_data(host, wanted, seen, standing.discovered(host, wanted), known)
+
+
+def _with_data(
+    host: Host,
+    wanted: Arguments,
+    unit: Standing,
+    found: Found,
+    known: Manifest,
+    refusal: str = "",
+) -> Seen:
+    expected = known.contents.total if known.contents else -1
+    seen = standing.with_data(host, unit, wanted, found)
+    return _seen(seen, refusal=refusal, expected=expected)
+
+
+def _seen(stands: Standing, *, refusal: str = "", expected: int = -1) -> Seen:
+    common = {each.name: getattr(stands, each.name) for each in fields(Standing)}
+    return Seen(**common, refusal=refusal, expected=expected)
 
 
 def _manifest(host: Host, wanted: Arguments) -> Manifest:
@@ -106,32 +112,9 @@ def _manifest(host: Host, wanted: Arguments) -> Manifest:
         raise HostFault(str(fault)) from fault
 
 
-def _seen(name: str, unit: systemd.Unit) -> Seen:
-    # With a check that is content: what the server says is looked at here.
-    down = systemd.not_up(name, replace(unit, check=""))
-    return Seen(
-        unit.active,
-        unit.sub,
-        unit.invocation,
-        unit.main_pid,
-        down.reason if down else "",
-        bool(down and down.final),
-    )
-
-
-def _discovered(host: Host, wanted: Arguments) -> Found:
-    found = discover(host, wanted.where)
-    if not wanted.data:
-        return found
-    named = {
-        "folder": wanted.data,
-        "dump": f"{wanted.data}/{found.setting('dbfilename')}",
-        "log_folder": f"{wanted.data}/{found.setting('appenddirname')}",
-    }
-    facts: dict[str, FileFacts | None] = {n: file_facts(host, path) for n, path in named.items()}
-    return replace(
-        found, folder=facts["folder"], dump=facts["dump"], log_folder=facts["log_folder"]
-    )
+def _bytes(host: Host, path: str) -> int:
+    said = host.run(("stat", "-c", "%s", "--", path), seconds=10)
+    return int(said.out) if said.ok else -1
 
 
 def _free_memory(host: Host) -> int:
@@ -141,78 +124,78 @@ def _free_memory(host: Host) -> int:
     raise HostFault("/proc/meminfo does not say how much memory is free")
 
 
-def _proof(host: Host, wanted: Arguments, known: Manifest, found: Found) -> tuple[str, ...]:
-    used = programs(host, found)
-    if not used.modules:
-        used = replace(used, modules=known.module_files)
-    try:
-        return manifest.compare(known, proving.load(host, wanted.backup, known, used))
-    except NotLoaded as fault:
-        return (f"the backup could not be proved here: {fault}",)
-
-
-def _with_data(host: Host, wanted: Arguments, seen: Seen, found: Found, known: Manifest) -> Seen:
-    folder = found.folder.path if found.folder else wanted.data
-    info = found.info or {}
-    loaded = None
-    if info.get("loading") == "0":
-        parts = ("rdb_last_load_keys_loaded", "rdb_last_load_keys_expired")
-        loaded = sum(int(info.get(name, 0)) for name in parts)
-    return replace(
-        seen,
-        folder=folder,
-        kept=restoring.kept_folders(host, folder) if folder else (),
-        expected=known.contents.total if known.contents else -1,
-        loaded=loaded,
-        keys=sum(found.keys.values()),
-        evicted=int(info.get("evicted_keys", 0)),
-    )
-
-
 def decide(_wanted: Arguments, seen: Seen) -> Act | Refuse:
     return Refuse(seen.refusal) if seen.refusal else Act()
 
 
 def act(host: Host, wanted: Arguments, tell: Tell) -> None:
     known = _manifest(host, wanted)
-    found = _discovered(host, wanted)
+    found = standing.discovered(host, wanted)
+    if found.fence:
+        # Left half-way by an earlier one: that is mended, whoever wants to stop.
+        tell.keep_on()
+    found = exchanging.take_back(host, wanted, found, tell)
     if found.folder is None:
         raise ActFailed("nothing was changed: its data folder is not there any more")
-    place = restoring.place_of(found, found.folder)
-    incoming = restoring.make_ready(host, place, wanted.backup, known.sha256, tell)
-    kept = f"{place.folder}/{restoring.KEPT}{restoring.stamp(host)}"
+    place = places.place_of(found, found.folder)
+    incoming = restoring.begin(host, place)
     try:
-        restoring.new_folder(host, kept)
-        restoring.fence(host, wanted.where, found, kept, place, tell)
-        restoring.stop(host, wanted.unit, seconds=wanted.stop_seconds, tell=tell)
+        _copy_proved(host, wanted, known, found, place, incoming, tell)
+        restoring.make_ready(host, place, incoming)
+        name = "-".join(filter(None, (places.stamp(host), wanted.id)))
+        kept = f"{place.folder}/{places.KEPT}{name}"
+        tell.keep_on()
+        exchanging.exchange(host, wanted, found, place, incoming, kept, tell)
     except (ActFailed, HostFault):
-        restoring.unfence(host, wanted.where, found)
-        restoring.give_up(host, incoming, kept)
+        if found.fence or fencing.read(host, wanted.unit) is None:
+            restoring.discard(host, incoming)
         raise
+
+
+def _copy_proved(
+    host: Host,
+    wanted: Arguments,
+    known: Manifest,
+    found: Found,
+    place: Place,
+    incoming: str,
+    tell: Tell,
+) -> None:
+    """The copy is made and hashed while a scratch server loads the backup. Raises ActFailed."""
+
+    def copy() -> tuple[int, str]:
+        return restoring.copy(host, place, wanted.backup, incoming)
+
+    tell("copying the backup beside the data")
     try:
-        restoring.exchange(host, place, incoming, kept, tell)
-    finally:
-        # Also with the old data, when the exchange failed and was taken back.
-        restoring.start(
-            host,
-            wanted.unit,
-            seconds=wanted.start_seconds,
-            endless=found.unit_type == "notify",
-            tell=tell,
-        )
+        if not wanted.prove_here:
+            complaints = manifest.compare_file(known, *copy())
+        else:
+            tell("loading it in a scratch server meanwhile")
+            used = programs(host, found, known.module_files)
+            evidence = proving.load(host, wanted.backup, known, used, hashed=copy, tell=tell)
+            complaints = manifest.compare(known, evidence)
+    except NotLoaded as fault:
+        complaints = (f"the backup could not be proved here: {fault}",)
+    if complaints:
+        raise ActFailed(f"nothing was changed: {manifest.told(complaints)}")
 
 
-def judge(_wanted: Arguments, before: Seen, now: Seen) -> Met | Unmet:
-    if now.active == "active" and now.invocation == before.invocation:
-        return Unmet(f"still the old server runs, pid {now.main_pid}")
+def release(host: Host, wanted: Arguments) -> None:
+    exchanging.lift(host, wanted, standing.discovered(host, wanted))
+
+
+def judge(_wanted: Arguments, before: Seen, now: Seen) -> Met | Unmet | Ripe:
     new = [name for name in now.kept if name not in before.kept]
-    if now.complaint:
-        return Unmet(_kept(now.complaint, now, new), final=now.final)
-    if now.loaded is None:
-        return Unmet("it is up and has not loaded its data yet, or does not say so")
+    if unmet := standing.not_new(before, now):
+        return Unmet(_kept(unmet.reason, now, new), final=unmet.final)
     if now.loaded != now.expected:
         reason = f"it loaded {now.loaded} keys, and the backup holds {now.expected}"
-        return Unmet(_kept(reason, now, new), final=True)
+        return Unmet(_kept(standing.still_closed(reason), now, new), final=True)
+    if now.indexing:
+        return Unmet(f"its search indexes are being filled: {now.indexing}")
+    if now.closed:
+        return Ripe(f"all {now.expected} keys of the backup were loaded, and nobody is let in yet")
     evicted = f"; {now.evicted} keys were evicted since: raise maxmemory" if now.evicted else ""
     said = f"all {now.expected} keys of the backup were loaded, {now.keys} are there now{evicted}"
     return Met(_kept(said, now, new))
@@ -229,14 +212,16 @@ def in_plan(wanted: Arguments) -> tuple[str, ...]:
     if not wanted.backup:
         return ("refused: no backup is named",)
     return (
-        f"sha256sum {wanted.backup}/dump.rdb, compared with its manifest",
-        "redis-server on a socket of its own loads it; counts and samples are compared",
-        "cp it beside the data, with the old owner and mode",
-        'CONFIG SET save ""',
+        f"redis-server on a socket of its own loads {wanted.backup}/dump.rdb",
+        "meanwhile cp it beside the data, and compare its SHA-256; then the old owner and mode",
+        "compare what it loaded, counts and samples, with its manifest",
+        f"write {fencing.folder_of(wanted.unit)}/{fencing.FILE}: nobody but us reaches it",
+        'CLIENT PAUSE, CONFIG SET save ""',
         f"systemctl stop {wanted.unit}",
-        f"mv the dump and the append-only directory to {restoring.KEPT}TIME/",
+        f"mv the dump and the append-only directory to {places.KEPT}TIME/",
         "mv the new ones into place",
         f"systemctl start {wanted.unit}, and count what it loaded",
+        "CONFIG SET bind as it was, and remove that file: clients and replicas are let in",
     )
 
 
@@ -251,5 +236,7 @@ restore = Operation(
     judge,
     seconds=1800,
     look_before=look_before,
+    endable=True,
     in_plan=in_plan,
+    release=release,
 )

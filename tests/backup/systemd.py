@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shlex
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tasks.backup import fencing
 from tests.backup.rig import Redis
 
 BIN = Path(__file__).parent / "bin"
-UNIT = "redis-of-the-test"
+#: Of this process alone: its drop-in is written where systemd would look for it.
+UNIT = f"redis-of-test-{os.getpid()}"
 
 
 @contextmanager
@@ -24,11 +26,11 @@ def fake_systemd(place: Path, server: Redis, *, exec_start: str = "") -> Iterato
     unit.mkdir()
     argv = server.process.argv
     line = exec_start or shlex.join([f"/usr/bin/{argv[0]}", *argv[1:]])
-    shown = {"ExecStart": f"{{ path=/usr/bin/redis-server ; argv[]={line} ; ignore_errors=no ; }}"}
-    (unit / "show").write_text(json.dumps(shown))
-    (unit / "argv").write_text(json.dumps(argv))
-    (unit / "pid").write_text(str(server.process.child.pid))
-    (unit / "invocation").write_text("first")
+    (unit / "show").write_text(f"{shown(line)}\n")
+    (unit / "name").write_text(f"{UNIT}\n")
+    (unit / "command").write_text(f"{shlex.join(argv)}\n")
+    (unit / "pid").write_text(f"{server.process.child.pid}\n")
+    (unit / "invocation").write_text("first\n")
     (unit / "orders").touch()
     before = {name: os.environ.get(name) for name in ("PATH", "FAKE_UNIT")}
     os.environ["PATH"] = f"{BIN}:{os.environ['PATH']}"
@@ -41,9 +43,15 @@ def fake_systemd(place: Path, server: Redis, *, exec_start: str = "") -> Iterato
                 del os.environ[name]
             else:
                 os.environ[name] = value
+        shutil.rmtree(fencing.folder_of(UNIT), ignore_errors=True)
         pid = int((unit / "pid").read_text())
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def shown(line: str) -> str:
+    """A command as `systemctl show` has it."""
+    return f"ExecStart={{ path={line.split()[0]} ; argv[]={line} ; ignore_errors=no ; }}"
 
 
 def orders(place: Path) -> list[str]:

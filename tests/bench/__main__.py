@@ -32,6 +32,7 @@ from tests.bench import (
     footprint,
     hyperv_boot,
     ordered_restart,
+    restore,
     six,
     trigger,
     watch,
@@ -79,6 +80,7 @@ ALONE: Mapping[tuple[str, ...], Callable[[int | None], list[Figure]]] = {
     ("detection_p95_ratio",): detection.measure,
     ("rpo_loss_median_s", "rpo_loss_max_s"): capture.measure_rpo,
     ("capture_cost_pct", "capture_rss_mb"): capture.measure_cost,
+    ("restore_ratio",): restore.measure,
 }
 
 

@@ -44,6 +44,7 @@ GOALS: Mapping[str, Goal] = {
     "detection_p95_ratio": Goal(f"{TIMES} (2 {TIMES} interval + timeout)", 1.0, "lower"),
     "rpo_loss_median_s": Goal("s", 1.0, "lower"),
     "rpo_loss_max_s": Goal("s", 2.0, "lower"),
+    "restore_ratio": Goal(f"{TIMES} plain load", 1.3, "lower"),
     "capture_cost_pct": Goal("%", 5, "lower"),
     "capture_rss_mb": Goal("MB", 40, "lower"),
 }
