@@ -15,7 +15,7 @@ from orchestrator.core.backups import Job
 from orchestrator.core.fleet import Fleet
 from orchestrator.core.incident import Incident
 from orchestrator.core.plan import Plan
-from orchestrator.core.restorepoints import gone, point_of
+from orchestrator.core.restorepoints import gone, points_of
 from orchestrator.core.steps import new_records
 from orchestrator.ports import Store
 from tasks.contract import JobSheet, WorkReport, job_of_alone
@@ -55,7 +55,7 @@ def take_alone(report: WorkReport, store: Store, fleet: Fleet, jobs: Mapping[str
     incident = _as_run(report, plan)
     log.info("%s by itself, %s: %s: %s", report.agent, name, report.outcome, report.reason)
     if any(mark in report.detail for mark in MARKS):
-        if point := point_of(incident, report, fleet):
+        for point in points_of(incident, report, fleet):
             store.restore_points.record(point)
         store.restore_points.forget(gone(incident, report))
     store.add_report(report)

@@ -55,7 +55,8 @@ mkdir -p build
 for part in "$@"; do
     case "$part" in
     python) python_environment ;;
-    lab) install_packages systemd-container debootstrap iproute2 openssh-client openssh-server redis-server ;;
+    lab) install_packages systemd-container debootstrap iproute2 openssh-client openssh-server \
+        redis-server restic rclone git ;;
     tests) install_packages rabbitmq-server postgresql ;;
     *) echo "prepare.sh: $part is not one of python, lab, tests"; exit 2 ;;
     esac

@@ -33,6 +33,14 @@ class Keep:
     monthly: int
 
 
+@dataclass(frozen=True, slots=True)
+class Offsite:
+    """A second restic repository, elsewhere."""
+
+    repository: str
+    password_file: str  #: on the vault
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job(ABC):
     """One thing that is backed up again and again. Times are seconds.
@@ -84,6 +92,10 @@ class Job(ABC):
     def throttle(self) -> dict[str, Json]:
         """For the arguments of what moves its bytes."""
         return {"bytes_per_s": self.bytes_per_s} if self.bytes_per_s else {}
+
+    def scan_plan(self, _fleet: Fleet, _catalog: Catalog) -> Plan | None:
+        """List the backups that are there, for a catalogue that was lost; None: it cannot."""
+        return None
 
     @property
     def subject(self) -> str:

@@ -27,7 +27,7 @@ from tasks.backup.scratch import Programs
 from tasks.catalog import operations
 from tasks.contract import Outcome
 from tasks.host import LocalHost
-from tasks.operation import carry_out
+from tasks.operation import Tell, carry_out
 from tests.backup.rig import Redis, redis
 from tests.backup.systemd import UNIT, fake_systemd
 from tests.bench.figures import Figure, spread
@@ -140,7 +140,7 @@ def _carried_out(given: dict[str, str]) -> int:
         told.append(f"{time.monotonic() - begun:.2f} {line}")
 
     result = carry_out(
-        host, operations()["redis.restore"], given, ends=host.now() + 1800, tell=tell
+        host, operations()["redis.restore"], given, ends=host.now() + 1800, tell=Tell(tell)
     )
     seconds = time.monotonic() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
