@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import pytest
 
 from tasks.contract import Outcome
 from tests.backup.filesrig import JOB, Site, point, site
+from tests.contracts.sshd import running_sshd
 from tests.integration.rig import running, wait_for
 
 
@@ -160,6 +162,32 @@ def test_copies_elsewhere_are_proved_there(here: Site, tmp_path: Path) -> None:
     subprocess.run(argv, check=True, capture_output=True)
     (found,) = (tmp_path / "stranger").rglob(".env")
     assert found.read_text() == "SECRET=1\n"
+
+
+def test_copies_over_sftp(here: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the ssh settings of whoever runs the vault's agent, which are a file of the test's."""
+    with running_sshd(tmp_path) as door:
+        settings = tmp_path / "ssh_config"
+        settings.write_text(
+            f"Host elsewhere\n HostName 127.0.0.1\n Port {door.port}\n"
+            f" User {getpass.getuser()}\n IdentityFile {door.home}/key\n"
+            f" UserKnownHostsFile {door.home}/known_hosts\n BatchMode yes\n"
+        )
+        program = tmp_path / "bin" / "ssh"
+        program.parent.mkdir()
+        program.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {settings} "$@"\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+        assert here.backup().outcome is Outcome.DONE
+        assert here.prove().outcome is Outcome.DONE
+        where = f"sftp:elsewhere:{tmp_path}/away"
+        other = {"offsite": where, "offsite_password_file": str(here.password)}
+        copied = here.at_vault("files.offsite", **other)
+        assert copied.outcome is Outcome.DONE, copied.reason
+        assert point(copied)["offsite"] == where
+    away = here.at_vault("files.offsite", **{**other, "offsite": f"{where}-too"})
+    assert away.outcome is Outcome.FAILED, "nobody listens there any more"
+    assert point(here.prove())["state"] == "verified", "which says nothing against it here"
 
 
 def test_the_catalogue_is_rebuilt_from_the_repository_alone(here: Site) -> None:
