@@ -164,6 +164,7 @@ def test_copies_elsewhere_are_proved_there(here: Site, tmp_path: Path) -> None:
     assert found.read_text() == "SECRET=1\n"
 
 
+@pytest.mark.long  # the copy to a path shows the rest
 def test_copies_over_sftp(here: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the ssh settings of whoever runs the vault's agent, which are a file of the test's."""
     with running_sshd(tmp_path) as door:
