@@ -105,7 +105,8 @@ class Coordinator:
         self._listening_since: float | None = None
         #: Whether this is the one that carries out what was decided; asked before each effect.
         self.leads: Callable[[], bool] = lambda: True
-        self._made_at, self._taken = now(), set[str]()
+        #: Since when it carries out what is decided; what was begun before, another one began.
+        self.began_at, self._taken = now(), set[str]()
 
     def recover(self, scenario: str, *, reason: str, run: str = "", key: str = "") -> Incident:
         """Open a run and set it going. The same run id or key again gives the run there is."""
@@ -255,7 +256,7 @@ class Coordinator:
         them out: our predecessor may have done that itself."""
         if incident.state not in WORKING:
             return
-        inherited = incident.opened_at < self._made_at and incident.run not in self._taken
+        inherited = incident.opened_at < self.began_at and incident.run not in self._taken
         out = [e for e in unfinished(incident) if inherited or self.publisher.stranded(e)]
         if sum(self._publish(incident, each) for each in out) == len(out):
             self._taken.add(incident.run)

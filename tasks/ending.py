@@ -22,9 +22,10 @@ class Ended(HostFault):
 
 
 class EndableHost:
-    """A Host whose calls raise Ended, once, as soon as `why` gives a reason.
+    """A Host whose commands raise Ended as soon as `why` gives a reason.
 
-    All that are going on in several threads at that moment do.
+    Once, and not the short questions: where a server's silence is an answer, this must not be
+    taken for one. What comes afterwards is putting away, which nobody waits in: a wait always ends.
     """
 
     def __init__(self, host: Host, why: Callable[[], str]) -> None:
@@ -61,11 +62,9 @@ class EndableHost:
         return ran
 
     def read(self, path: str, *, last: int = OUTPUT_LIMIT) -> str | None:
-        self._demand()
         return self._host.read(path, last=last)
 
     def write(self, path: str, content: bytes, *, mode: int = 0o644) -> None:
-        self._demand()
         self._host.write(path, content, mode=mode)
 
     def http(
@@ -83,7 +82,6 @@ class EndableHost:
             if on_line:
                 on_line(line)
 
-        self._demand()
         streamed = heard if on_line else None
         return self._host.http(
             method, url, seconds=seconds, body=body, on_line=streamed, trust=trust
@@ -99,7 +97,6 @@ class EndableHost:
         complete: Callable[[bytes], bool] = lambda _: True,
         trust: Trust | None = None,
     ) -> bytes:
-        self._demand()
         return self._host.tcp(
             address, port, seconds=seconds, send=send, complete=complete, trust=trust
         )
@@ -109,7 +106,8 @@ class EndableHost:
 
     def sleep(self, seconds: float) -> None:
         while seconds > 0:
-            self._demand()
+            if reason := self._reason():
+                self._end(reason)
             self._host.sleep(min(seconds, SLICE_SECONDS))
             seconds -= SLICE_SECONDS
 

@@ -266,10 +266,11 @@ def _await(
     ends: float,
 ) -> Result:
     """Look until it is there or cannot come; `before` is None when nothing was done."""
-    pause = FIRST_PAUSE
+    waits, pause = 0.0, FIRST_PAUSE
     while True:
         fault = ""
         try:
+            host.sleep(waits)
             now = operation.look(host, bound)
             if before is None and (settled := _settled(operation.decide(bound, now))):
                 return settled
@@ -278,7 +279,7 @@ def _await(
             if before is None:
                 return Result(Outcome.FAILED, str(ended))
             # What was done is looked at all the same: nobody ends that look.
-            said = said or str(ended)
+            said, waits = said or str(ended), 0.0
             continue
         except HostFault as error:
             if operation.diagnosis:
@@ -293,5 +294,4 @@ def _await(
         if host.now() + pause > ends:
             outcome = Outcome.UNKNOWN if fault else Outcome.TIMED_OUT
             return Result(outcome, reason, finding.detail)
-        host.sleep(pause)
-        pause = min(pause * 1.5, LONGEST_PAUSE)
+        waits, pause = pause, min(pause * 1.5, LONGEST_PAUSE)

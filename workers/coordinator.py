@@ -146,6 +146,7 @@ def _serve(settings: Settings) -> int:
         running.callback(direct.close)
         running.enter_context(_served(_web(settings, pages)))
         term = _awaited_term(leadership)
+        coordinator.began_at = time.time()
         take_in(store, settings.state, time.time())
         watching.start()
         running.callback(watching.stop)

@@ -61,10 +61,16 @@ class FilesJob(Job):
         steps += self._pruning(catalog, {})
         if away := self.offsite:
             given = {"offsite": away.repository, "offsite_password_file": away.password_file}
+            given |= self.throttle
             steps.append(self._at_vault(catalog, OFFSITE, given))
             other = {"folder": away.repository, "password_file": away.password_file}
             steps += self._pruning(catalog, other)
         return only_steps(scenario_of(self), self.name, "Push files and prove them", *steps)
+
+    def prune_plan(self, fleet: Fleet, catalog: Catalog, *, dry_run: bool) -> Plan | None:  # noqa: ARG002 the vault alone has a part in it
+        steps = self._pruning(catalog, {"dry_run": True} if dry_run else {})
+        title = "Look which backups would go" if dry_run else "Remove backups"
+        return only_steps(f"prune-{self.name}", self.name, title, *steps) if steps else None
 
     def verify_plan(self, point: RestorePoint, _fleet: Fleet, catalog: Catalog) -> Plan:
         """Restore it to a scratch folder on the vault once more, and compare."""
@@ -101,6 +107,7 @@ class FilesJob(Job):
             "sqlite": list(self.sqlite),
             "git": list(self.git),
             "ollama": self.ollama,
+            **self.throttle,
             "staging": f"{self.room}/staging",
             "restored": f"{self.room}/restored",
         }

@@ -96,6 +96,7 @@ class RedisJob(Job):
             "offsite_password_file": self.offsite.password_file,
             "folder": self.offsite.repository,
             "password_file": self.offsite.password_file,
+            **self.throttle,
         }
         operations = [OFFSITE]
         if self.keep:

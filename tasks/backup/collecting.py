@@ -26,6 +26,7 @@ from tasks.arguments import BadArguments, read_arguments
 from tasks.backup import copying, filemanifest
 from tasks.backup.copying import NotCopied
 from tasks.backup.filemanifest import Entry, FileManifest, Part
+from tasks.backup.pacing import end_when_asked
 
 ATTEMPTS = 3
 #: SQLite's own files beside a database; its copy is consistent without them.
@@ -163,11 +164,11 @@ def _copied(path: Path, into: Path) -> Entry | None:
     before = _stat(path)
     at = f"files{path}"
     try:
-        if stat.S_ISLNK(before.st_mode):
-            return Entry(Part.LINK, str(path), target=os.readlink(path))
-        if not stat.S_ISREG(before.st_mode):
+        if not (stat.S_ISLNK(before.st_mode) or stat.S_ISREG(before.st_mode)):
             return None
         copying.with_folders(path, into / at)
+        if stat.S_ISLNK(before.st_mode):
+            return Entry(Part.LINK, str(path), target=os.readlink(path))
         shutil.copyfile(path, into / at, follow_symlinks=False)
     except FileNotFoundError as error:
         raise _Moved(f"{path} went away while it was copied") from error
@@ -185,6 +186,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tasks.backup.collecting")
     parser.add_argument("--settings", type=Path, required=True)
     arguments = parser.parse_args()
+    end_when_asked()
+    os.umask(0o077)
     try:
         settings = read_arguments(Settings, json.loads(arguments.settings.read_text()))
         print(collect(settings).told())

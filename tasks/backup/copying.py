@@ -50,6 +50,8 @@ def with_folders(path: Path, copy: Path) -> None:
         each.mkdir(mode=0o700)
     for like, folder in zip(path.parents, missing, strict=False):
         _like(folder, like.stat())
+        # Who copies must be able to go on, also where it is not root.
+        folder.chmod(folder.stat().st_mode & 0o7777 | 0o700)
 
 
 def database(path: Path, into: Path) -> Entry:
@@ -98,7 +100,9 @@ def repository(path: Path, into: Path) -> Entry:
 
 
 def _git(path: Path, user: str, *words: str) -> Ran:
-    ran = _HOST.run(("git", "-C", str(path), *words), seconds=GIT_SECONDS, user=user)
+    # One thread packs the same history into the same bytes, which restic then has already.
+    argv = ("git", "-C", str(path), "-c", "pack.threads=1", *words)
+    ran = _HOST.run(argv, seconds=GIT_SECONDS, user=user)
     if not ran.ok:
         raise NotCopied(f"the repository {path} cannot be copied: {ran.complaint}")
     return ran

@@ -44,6 +44,21 @@ class Settings:
     password_file: str = ""
     user: str = ""
     bytes_per_s: float = 0.0  #: no faster than that; 0 is as fast as it comes
+    tls: bool = False
+    ca_file: str = ""
+    pin_sha256: str = ""
+
+    @property
+    def server(self) -> Server:
+        return Server(
+            self.address,
+            self.port,
+            self.password_file,
+            self.user,
+            tls=self.tls,
+            ca_file=self.ca_file,
+            pin_sha256=self.pin_sha256,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +74,7 @@ class NotTaken(Exception):
 
 def take(settings: Settings) -> tuple[Path, Manifest]:
     """A new backup folder; its dump is whole by its own marks. Raises NotTaken."""
-    server = Server(settings.address, settings.port, settings.password_file, settings.user)
+    server = settings.server
     into = Path(settings.into)
     try:
         into.mkdir(parents=True, exist_ok=True, mode=0o700)

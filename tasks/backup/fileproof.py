@@ -26,6 +26,7 @@ from tasks.arguments import BadArguments, read_arguments
 from tasks.backup import copying, filemanifest
 from tasks.backup.filemanifest import Entry, FileManifest, NotAManifest, Part, sha256_of
 from tasks.backup.history import write_durably
+from tasks.backup.pacing import end_when_asked
 from tasks.backup.restic import COPY_SECONDS, Repository, complaint, point_id
 from tasks.host import Host, HostFault, LocalHost
 
@@ -206,6 +207,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tasks.backup.fileproof")
     parser.add_argument("--settings", type=Path, required=True)
     arguments = parser.parse_args()
+    end_when_asked()
     os.umask(0o077)
     try:
         prove(read_arguments(Settings, json.loads(arguments.settings.read_text())))

@@ -6,7 +6,6 @@ far it is. What must not: when to begin anew or to seal; capture.py decides that
 
 from __future__ import annotations
 
-import select
 import time
 
 from tasks.backup import rolling
@@ -41,7 +40,7 @@ class Place:
     def take(self, *, until: float) -> None:
         """Write down what comes until then."""
         while (left := until - time.monotonic()) > 0:
-            if not select.select([self.link.socket], [], [], left)[0]:
+            if not self.link.readable(left):
                 if time.monotonic() - self.heard_at > SILENCE_SECONDS:
                     raise LinkFault(f"{self.link.server.name} has been silent for too long")
                 continue

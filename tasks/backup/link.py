@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.exchange import HostFault, tls_context
+from tasks.host import LocalHost
+from tasks.questions import read_trust
 from tasks.resp import ErrorReply, NotRedis, replies
 
 CHUNK = 256 * 1024
@@ -35,6 +39,9 @@ class Server:
     password_file: str = ""
     user: str = ""  #: an ACL user; empty for the default one
     socket_path: str = ""
+    tls: bool = False
+    ca_file: str = ""  #: where the system's CAs do not do
+    pin_sha256: str = ""  #: of the one certificate that counts
 
     @property
     def name(self) -> str:
@@ -48,8 +55,10 @@ class Link:
         self.server = server
         try:
             self.socket = _dialled(server, seconds)
+        except HostFault as fault:
+            raise LinkFault(str(fault)) from fault
         except OSError as error:
-            raise LinkFault(f"{server.name}: {error.strerror or error}") from error
+            raise fault_of(server, error) from error
         if server.password_file:
             said = self.ask("AUTH", *([server.user] if server.user else []), _password(server))
             if isinstance(said, ErrorReply):
@@ -72,7 +81,7 @@ class Link:
         try:
             self.socket.sendall(packed(words))
         except OSError as error:
-            raise LinkFault(f"{self.server.name}: {error.strerror or error}") from error
+            raise fault_of(self.server, error) from error
 
     def ask(self, *words: str | bytes) -> object:
         return self.ask_all([words])[0]
@@ -88,14 +97,19 @@ class Link:
                     raise LinkFault(f"{self.server.name} closed the connection")
                 received += chunk
                 # Looked at only when nothing more waits, or a long answer is copied for each part.
-                if chunk and select.select([self.socket], [], [], 0)[0]:
+                if chunk and self.readable(0):
                     continue
                 if len(answers := replies(bytes(received))) >= len(commands):
                     return answers
         except NotRedis as error:
             raise LinkFault(f"{self.server.name}: {error}") from error
         except OSError as error:
-            raise LinkFault(f"{self.server.name}: {error.strerror or error}") from error
+            raise fault_of(self.server, error) from error
+
+    def readable(self, seconds: float) -> bool:
+        """Whether there is something to receive; over TLS it may be here already."""
+        here = isinstance(self.socket, ssl.SSLSocket) and self.socket.pending() > 0
+        return here or bool(select.select([self.socket], [], [], seconds)[0])
 
     def line(self) -> bytes:
         """One line, read byte by byte: what follows it is no reply."""
@@ -104,7 +118,7 @@ class Link:
             try:
                 byte = self.socket.recv(1)
             except OSError as error:
-                raise LinkFault(f"{self.server.name}: {error.strerror or error}") from error
+                raise fault_of(self.server, error) from error
             if not byte:
                 raise LinkFault(f"{self.server.name} closed the connection")
             said += byte
@@ -120,9 +134,19 @@ def packed(words: Sequence[str | bytes]) -> bytes:
     return b"".join(parts)
 
 
+def fault_of(server: Server, error: OSError) -> LinkFault:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return LinkFault(f"{server.name}: its certificate is not trusted: {error.verify_message}")
+    return LinkFault(f"{server.name}: {error.strerror or error}")
+
+
 def _dialled(server: Server, seconds: float) -> socket.socket:
     if not server.socket_path:
-        return socket.create_connection((server.address, server.port), timeout=seconds)
+        plain = socket.create_connection((server.address, server.port), timeout=seconds)
+        if not server.tls:
+            return plain
+        trust = read_trust(LocalHost().read, server.ca_file, server.pin_sha256)
+        return tls_context(trust).wrap_socket(plain, server_hostname=server.address)
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(seconds)
     connection.connect(server.socket_path)

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tasks.arguments import BadArguments, read_arguments
 from tasks.backup import manifest as manifests
+from tasks.backup.keyfiles import END
 from tasks.backup.link import Link, LinkFault, LinkRefused, Server
 from tasks.backup.manifest import NotAManifest
 from tasks.backup.proving import DUMP, read_manifest
@@ -43,10 +44,26 @@ class Settings:
     port: int = 6379
     password_file: str = ""
     user: str = ""
+    tls: bool = False
+    ca_file: str = ""
+    pin_sha256: str = ""
     database: int = -1  #: only this one; all of the backup's when negative
     dry_run: bool = False
+    undo: bool = False  #: put back what is in `kept`
     server: str = "redis-server"  #: the program for the scratch server
     cli: str = "redis-cli"
+
+    @property
+    def live(self) -> Server:
+        return Server(
+            self.address,
+            self.port,
+            self.password_file,
+            self.user,
+            tls=self.tls,
+            ca_file=self.ca_file,
+            pin_sha256=self.pin_sha256,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +112,11 @@ def copy_keys(
                     if journal:
                         _keep(journal, number, keys, there)
                         _put(target, keys, _values(link, keys))
+            if not any(counts.values()):
+                raise NotCopied(f"no key of the backup is like {pattern}")
+            if journal:
+                os.write(journal, (json.dumps({END: counts}) + "\n").encode())
+                os.fsync(journal)
         finally:
             if journal:
                 os.close(journal)
@@ -103,7 +125,10 @@ def copy_keys(
 
 def put_back(live: Server, kept: Path) -> int:
     """Undo a copy: every key is what it was before, or is gone again. Answers with how many."""
-    lines = [json.loads(line) for line in kept.read_text().splitlines()]
+    text = kept.read_text()
+    # A last line without its end was written by somebody who was killed, and copied nothing.
+    whole = text[: text.rfind("\n") + 1].splitlines()
+    lines = [each for each in map(json.loads, whole) if END not in each]
     with Link(live) as link:
         # The first value kept of a key is the one it had.
         for each in reversed(lines):
@@ -187,7 +212,7 @@ def run(settings: Settings) -> Copied:
     if complaints := manifests.compare_file(known, *size_and_sha256(host, path)):
         raise NotLoaded(manifests.told(complaints))
     programs = Programs(settings.server, settings.cli, modules=known.module_files)
-    live = Server(settings.address, settings.port, settings.password_file, settings.user)
+    live = settings.live
     with loaded(host, Dump(path), programs) as scratch:
         return copy_keys(
             Server(socket_path=scratch.socket),
@@ -204,7 +229,12 @@ def main() -> int:
     parser.add_argument("--settings", required=True, type=Path)
     path = parser.parse_args().settings
     try:
-        copied = run(read_arguments(Settings, json.loads(path.read_text())))
+        settings = read_arguments(Settings, json.loads(path.read_text()))
+        if settings.undo:
+            put_back(settings.live, Path(settings.kept))
+            print("{}")
+            return 0
+        copied = run(settings)
     except (OSError, ValueError, BadArguments, NotAManifest) as error:
         print(f"{path}: {error}", file=sys.stderr)
         return 1

@@ -66,7 +66,7 @@ def load(
     if hashed is None:
         taken.append(size_and_sha256(host, path))
         compared()
-    with loaded(host, Dump(path), programs, tell=tell, meanwhile=compared) as scratch:
+    with loaded(host, Dump(path), programs, meanwhile=compared, tell=tell) as scratch:
         contents = scratch.contents(patterns, tuple(wanted.samples) if wanted else ())
         info = scratch.info()
     return Evidence(

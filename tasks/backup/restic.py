@@ -13,11 +13,12 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from tasks.contract import Json
+from tasks.headway import Moved, Tell
 from tasks.host import Host, HostFault, Ran
 
 LOOK_SECONDS, COPY_SECONDS = 300.0, 6 * 3600.0
@@ -127,14 +128,42 @@ def locks(host: Host, repository: Repository) -> tuple[str, ...]:
     return tuple(ran.out.split())
 
 
+def throttled(bytes_per_s: float) -> tuple[str, ...]:
+    """For any command that sends: no more than that in a second; 0 is as much as it can."""
+    return ("--limit-upload", f"{max(1, round(bytes_per_s / 1024))}") if bytes_per_s else ()
+
+
+def heard(what: str, tell: Tell) -> Callable[[bytes], None]:
+    """Takes the status lines of `restic backup --json`."""
+
+    def take(line: bytes) -> None:
+        try:
+            said = json.loads(line)
+            if said["message_type"] == "status":
+                moved = Moved(what, int(said.get("bytes_done", 0)), int(said["total_bytes"]))
+                tell.moved(moved)
+        except (ValueError, KeyError, TypeError):
+            return
+
+    return take
+
+
 def complaint(ran: Ran) -> str:
     """What restic says was wrong; whoever serves it talks on the same stream."""
-    fatal = [line for line in ran.err.splitlines() if line.startswith("Fatal: ")]
+    fatal = [said for line in ran.err.splitlines() if (said := _said(line)).startswith("Fatal: ")]
     if ran.exit_code == 3:
         return f"it left something out (exit code 3): {ran.complaint}"
     if ran.exit_code == 127:
         return f"{ran.complaint}; apt-get install restic"
     return fatal[-1].removeprefix("Fatal: ") if fatal else ran.complaint
+
+
+def _said(line: str) -> str:
+    """With --json, newer ones put their last words into JSON too."""
+    try:
+        return str(json.loads(line)["message"])
+    except (ValueError, KeyError, TypeError):
+        return line
 
 
 def _json(ran: Ran, what: str) -> list[Json]:

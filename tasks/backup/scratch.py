@@ -122,8 +122,8 @@ def loaded(
     *,
     place: str = "/var/tmp",  # noqa: S108 - only for a folder of its own, which mktemp makes
     seconds: float = COPY_SECONDS,
-    tell: Tell = SILENT,
     meanwhile: Callable[[], None] = lambda: None,
+    tell: Tell = SILENT,
 ) -> Iterator[Scratch]:
     """A scratch server that has loaded this; ended and gone with the block, come what may.
 

@@ -21,11 +21,14 @@ from tasks.backup.restic import (
     Repository,
     complaint,
     demand_version,
+    heard,
     point_id,
     snapshots,
+    throttled,
 )
-from tasks.host import Host
+from tasks.host import Host, HostFault
 from tasks.operation import Act, ActFailed, Met, Operation, Tell, Unmet
+from tasks.pipes import OnLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Arguments:
     push_key: str = ""
     push_port: int = 22
     push_known_hosts: str = ""
+    bytes_per_s: float = 0.0  #: sends no more than that in a second; 0 is as much as it can
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,36 +95,36 @@ def act(host: Host, wanted: Arguments, tell: Tell) -> None:
     }
     # A process of its own: it ends at the deadline, and its memory is not the agent's.
     argv = (sys.executable, "-m", "tasks.backup.collecting", "--settings", "/dev/stdin")
-    ran = host.run(argv, seconds=COPY_SECONDS, stdin=json.dumps(settings).encode())
-    if not ran.ok:
-        _clear(host, stage)
-        raise ActFailed(f"nothing was pushed: {ran.complaint}")
-    tell(f"pushing {ran.out.strip()}")
     try:
-        _push(host, repository, wanted, stage)
-    except ActFailed:
+        ran = host.run(argv, seconds=COPY_SECONDS, stdin=json.dumps(settings).encode())
+        if not ran.ok:
+            raise ActFailed(f"nothing was pushed: {ran.complaint}")
+        tell(f"pushing {ran.out.strip()}")
+        _push(host, repository, wanted, stage, tell)
+    except (ActFailed, HostFault):
         _clear(host, stage)
         raise
     host.run(("rm", "-rf", "--", stage), seconds=LOOK_SECONDS)
 
 
-def _push(host: Host, repository: Repository, wanted: Arguments, stage: str) -> None:
+def _push(host: Host, repository: Repository, wanted: Arguments, stage: str, tell: Tell) -> None:
     if snapshots(host, repository, wanted.job) is None:
         _demand(host, repository, "init", "--quiet")
     # What a killed push of this machine has left; others' locks are not touched.
     _demand(host, repository, "unlock", "--quiet")
     words = (
-        "--quiet",
+        *throttled(wanted.bytes_per_s),
+        "--json",
         "--tag",
         wanted.job,
         "--host",
         wanted.machine,
     )
-    _demand(host, repository, "backup", *words, stage)
+    _demand(host, repository, "backup", *words, stage, on_line=heard("pushing", tell))
 
 
-def _demand(host: Host, repository: Repository, *words: str) -> None:
-    ran = host.run(repository.command(*words), seconds=COPY_SECONDS)
+def _demand(host: Host, repository: Repository, *words: str, on_line: OnLine | None = None) -> None:
+    ran = host.run(repository.command(*words), seconds=COPY_SECONDS, on_line=on_line)
     if not ran.ok:
         raise ActFailed(f"restic {words[0]}: {complaint(ran)}")
 
@@ -135,7 +139,7 @@ def judge(wanted: Arguments, before: Seen, now: Seen) -> Met | Unmet:
     if now.staged:
         return Unmet("it did not end well, so whatever was pushed does not count", final=True)
     if not new:
-        return Unmet("there is no new snapshot")
+        return Unmet("there is no new snapshot", final=True)
     made = " in a new repository" if before.fresh else ""
     return Met(f"{point_id(wanted.job, new[-1])} is stored{made}, and not proved yet")
 
@@ -161,5 +165,6 @@ backup = Operation(
     act,
     judge,
     seconds=3600,
+    endable=True,
     in_plan=_in_plan,
 )

@@ -16,6 +16,7 @@ from tasks.backup.restic import (
     demand_version,
     point_id,
     snapshots,
+    throttled,
 )
 from tasks.host import Host
 from tasks.operation import Act, ActFailed, Leave, Met, Operation, Refuse, Tell, Unmet
@@ -29,6 +30,7 @@ class Arguments:
     password_file: str
     offsite: str  #: the other one: a path, sftp:…, s3:…, as restic takes it
     offsite_password_file: str
+    bytes_per_s: float = 0.0  #: sends no more than that in a second; 0 is as much as it can
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def act(host: Host, wanted: Arguments, tell: Tell) -> None:
         _demand(host, there, "init", "--quiet", *source, "--copy-chunker-params")
     tell(f"copying {point_id(wanted.job, snapshot)} to {wanted.offsite}")
     host.run(there.command("unlock", "--quiet"), seconds=LOOK_SECONDS)
-    _demand(host, there, "copy", "--quiet", *source, snapshot)
+    _demand(host, there, "copy", "--quiet", *throttled(wanted.bytes_per_s), *source, snapshot)
     copies = [e.id for e in snapshots(host, there, wanted.job) or () if e.original == snapshot]
     if not copies:
         raise ActFailed(f"{wanted.offsite} does not list the copy")
@@ -105,6 +107,7 @@ offsite = Operation(
     act,
     judge,
     seconds=6 * 3600,
+    endable=True,
     in_plan=lambda wanted: (
         f"restic copy of the newest snapshot from {wanted.folder} to {wanted.offsite}",
         "restic restore of the copy to a scratch folder; everything opened and compared",

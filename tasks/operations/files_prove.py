@@ -116,6 +116,7 @@ proof = Operation(
     act,
     judge,
     seconds=3600,
+    endable=True,
     in_plan=lambda wanted: (
         f"restic restore {wanted.snapshot or 'the newest snapshot'} of {wanted.folder} to scratch",
         "sha256sum of each file, compared with the snapshot's manifest",

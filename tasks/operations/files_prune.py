@@ -35,6 +35,7 @@ class Arguments:
     daily: int  #: days for which one of each is kept
     weekly: int
     monthly: int
+    dry_run: bool = False  #: only says what would go
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -70,9 +71,13 @@ def look(host: Host, wanted: Arguments) -> Seen:
     return Seen(tuple(e.id for e in found), tuple(e.id for e in going), held)
 
 
-def decide(_wanted: Arguments, seen: Seen) -> Act | Leave | Refuse:
+def decide(wanted: Arguments, seen: Seen) -> Act | Leave | Refuse:
     if seen.fault:
         return Refuse(seen.fault)
+    if wanted.dry_run and seen.may_go:
+        names = ", ".join(point_id(wanted.job, each) for each in seen.may_go)
+        left = len(seen.snapshots) - len(seen.may_go)
+        return Leave(f"{len(seen.may_go)} would go: {names}; {left} snapshots would be kept")
     if not seen.may_go:
         return Leave(f"all {len(seen.snapshots)} snapshots are to be kept")
     return Act()
@@ -99,7 +104,7 @@ def judge(wanted: Arguments, before: Seen, now: Seen) -> Met | Unmet:
         # No harm is done: they go next time, and a lock is stale within half an hour.
         return Met(f"{len(now.may_go)} snapshots stay for now, the repository is locked", detail)
     if now.may_go:
-        return Unmet(f"still there: {len(now.may_go)} snapshots that may go", detail)
+        return Unmet(f"still there: {len(now.may_go)} snapshots that may go", detail, final=True)
     return Met(f"{len(gone)} removed, {len(now.snapshots)} snapshots are kept", detail)
 
 

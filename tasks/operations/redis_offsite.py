@@ -17,10 +17,13 @@ from tasks.backup.restic import (
     Repository,
     complaint,
     demand_version,
+    heard,
     snapshots,
+    throttled,
 )
 from tasks.host import Host
 from tasks.operation import Act, ActFailed, Leave, Met, Operation, Refuse, Tell, Unmet
+from tasks.pipes import OnLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Arguments:
     into: str  #: the folder for this Redis's backups
     offsite: str  #: a path, sftp:…, s3:…, as restic takes it
     offsite_password_file: str
+    bytes_per_s: float = 0.0  #: sends no more than that in a second; 0 is as much as it can
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +90,13 @@ def act(host: Host, wanted: Arguments, tell: Tell) -> None:
     tell(f"pushing {folder} to {wanted.offsite}")
     # Stale locks alone.
     host.run(repository.command("unlock", "--quiet"), seconds=LOOK_SECONDS)
-    words = ("--quiet", "--tag", wanted.job, "--host", wanted.job)
-    _demand(host, repository, "backup", *words, folder)
+    words = (*throttled(wanted.bytes_per_s), "--json", "--tag", wanted.job, "--host", wanted.job)
+    on_line = heard("pushing it elsewhere", tell)
+    _demand(host, repository, "backup", *words, folder, on_line=on_line)
 
 
-def _demand(host: Host, repository: Repository, *words: str) -> None:
-    ran = host.run(repository.command(*words), seconds=COPY_SECONDS)
+def _demand(host: Host, repository: Repository, *words: str, on_line: OnLine | None = None) -> None:
+    ran = host.run(repository.command(*words), seconds=COPY_SECONDS, on_line=on_line)
     if not ran.ok:
         raise ActFailed(f"restic {words[0]} to {repository.location}: {complaint(ran)}")
 
@@ -102,8 +107,10 @@ def judge(wanted: Arguments, _before: Seen, now: Seen) -> Met | Unmet:
     if now.there == now.sha256:
         said = f"{now.folder} was read back from {wanted.offsite} and has its own SHA-256"
         return Met(said, now.point)
-    what = "is not what it is here" if now.there else "is not there"
-    return Unmet(f"{now.folder} {what}, in {wanted.offsite}")
+    if now.there:
+        remedy = "`restic check --read-data` of it shows what is damaged"
+        return Unmet(f"{now.folder} is not the same in {wanted.offsite}; {remedy}", final=True)
+    return Unmet(f"{now.folder} is not in {wanted.offsite}", final=True)
 
 
 offsite = Operation(
@@ -116,6 +123,7 @@ offsite = Operation(
     act,
     judge,
     seconds=6 * 3600,
+    endable=True,
     in_plan=lambda wanted: (
         f"restic backup of the newest proved backup in {wanted.into} to {wanted.offsite}",
         f"restic dump of its {DUMP} from there, with its own SHA-256",

@@ -130,7 +130,11 @@ def decide(_wanted: Arguments, seen: Seen) -> Act | Refuse:
 
 def act(host: Host, wanted: Arguments, tell: Tell) -> None:
     known = _manifest(host, wanted)
-    found = exchanging.take_back(host, wanted, standing.discovered(host, wanted), tell)
+    found = standing.discovered(host, wanted)
+    if found.fence:
+        # Left half-way by an earlier one: that is mended, whoever wants to stop.
+        tell.keep_on()
+    found = exchanging.take_back(host, wanted, found, tell)
     if found.folder is None:
         raise ActFailed("nothing was changed: its data folder is not there any more")
     place = places.place_of(found, found.folder)
@@ -140,6 +144,7 @@ def act(host: Host, wanted: Arguments, tell: Tell) -> None:
         restoring.make_ready(host, place, incoming)
         name = "-".join(filter(None, (places.stamp(host), wanted.id)))
         kept = f"{place.folder}/{places.KEPT}{name}"
+        tell.keep_on()
         exchanging.exchange(host, wanted, found, place, incoming, kept, tell)
     except (ActFailed, HostFault):
         if found.fence or fencing.read(host, wanted.unit) is None:
@@ -168,7 +173,7 @@ def _copy_proved(
         else:
             tell("loading it in a scratch server meanwhile")
             used = programs(host, found, known.module_files)
-            evidence = proving.load(host, wanted.backup, known, used, hashed=copy)
+            evidence = proving.load(host, wanted.backup, known, used, hashed=copy, tell=tell)
             complaints = manifest.compare(known, evidence)
     except NotLoaded as fault:
         complaints = (f"the backup could not be proved here: {fault}",)
@@ -231,6 +236,7 @@ restore = Operation(
     judge,
     seconds=1800,
     look_before=look_before,
+    endable=True,
     in_plan=in_plan,
     release=release,
 )

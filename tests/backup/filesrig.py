@@ -19,11 +19,12 @@ from typing import Any
 import pytest
 
 from tasks.catalog import operations
-from tasks.host import LocalHost
-from tasks.operation import Result, carry_out
+from tasks.host import Host, LocalHost
+from tasks.operation import Result, Tell, carry_out
 from tests.contracts.sshd import Sshd, running_sshd
 
 JOB = "one-files"
+HOST = LocalHost()
 
 
 class Site:
@@ -124,9 +125,15 @@ class Site:
     def prove(self, **more: Any) -> Result:
         return self.at_vault("files.prove", **more)
 
-    def do(self, name: str, arguments: dict[str, Any]) -> Result:
-        host = LocalHost()
-        return carry_out(host, operations()[name], arguments, ends=host.now() + 2)
+    def do(
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        *,
+        host: Host = HOST,
+        tell: Tell = Tell(print),  # noqa: B008 frozen
+    ) -> Result:
+        return carry_out(host, operations()[name], arguments, ends=host.now() + 2, tell=tell)
 
     def restic(self, *words: str, repository: Path | None = None) -> str:
         at = str(repository or self.repository)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.catalog import operations
-from tasks.host import LocalHost
+from tasks.host import Host, LocalHost
 from tasks.operation import Result, Tell, carry_out
 from tests.backup.rig import Redis, info, redis
 from tests.backup.systemd import UNIT, fake_systemd, orders
@@ -16,12 +16,18 @@ from tests.backup.systemd import UNIT, fake_systemd, orders
 HOST = LocalHost()
 
 
-def do(server: Redis, name: str = "redis.restore", **arguments: Any) -> Result:
+def do(
+    server: Redis,
+    name: str = "redis.restore",
+    *,
+    host: Host = HOST,
+    tell: Tell = Tell(print),  # noqa: B008 frozen
+    **arguments: Any,
+) -> Result:
     given = {"unit": UNIT, "address": "127.0.0.1", "port": server.port, **arguments}
     if server.server.password_file:
         given["password_file"] = server.server.password_file
-    host = LocalHost()
-    return carry_out(host, operations()[name], given, ends=host.now() + 30, tell=Tell(print))
+    return carry_out(host, operations()[name], given, ends=host.now() + 30, tell=tell)
 
 
 @contextmanager

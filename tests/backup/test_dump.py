@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,8 +21,10 @@ from tests.backup.rig import Redis, info, redis, source_replid
 from tests.integration.rig import ROOT, free_port
 
 
-def settings(tmp_path: Path, port: int, **more: Any) -> dump.Settings:
-    return dump.Settings(str(tmp_path / "backups"), "127.0.0.1", port, **more)
+def settings(
+    tmp_path: Path, port: int, *, password_file: str = "", user: str = ""
+) -> dump.Settings:
+    return dump.Settings(str(tmp_path / "backups"), "127.0.0.1", port, password_file, user)
 
 
 def left(tmp_path: Path) -> list[str]:

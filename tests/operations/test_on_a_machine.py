@@ -15,9 +15,8 @@ import pytest
 from deploy.lab import lab as labs
 from tasks.catalog import operations
 from tasks.contract import Json, Outcome
-from tasks.headway import SILENT
 from tasks.host import HostFault
-from tasks.operation import reconsider
+from tasks.operation import Tell, reconsider
 from tasks.ssh import SshHost
 from tests.integration import rig
 from tests.operations.a_machine import do, inside, logged_in, unit
@@ -155,7 +154,7 @@ def test_a_machine_that_boots_itself_anew_is_judged_after_the_boot(
     """As its agent would: the step ends in the middle, and the order is looked at afterwards."""
     restart = operations()["machine.restart"]
     before: dict[str, Json] = {"boot": restart.look(machine, None).boot}
-    restart.act(machine, restart.arguments(agent_unit="no-agent-here"), SILENT)
+    restart.act(machine, restart.arguments(agent_unit="no-agent-here"), Tell(print))
     rig.wait_for("its way down", lambda: lab.power_of("npu") == "off")
     # systemd-nspawn leaves the second half of a reboot to whoever started it.
     lab.power("start", "npu")
