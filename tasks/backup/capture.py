@@ -23,6 +23,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from tasks.arguments import BadArguments, read_arguments
 from tasks.backup import history, rolling
@@ -64,6 +65,7 @@ class Capture:
         self.covers_until = _covered(self.root)
         self.known: list[Range] = []  #: the histories, as far as they are sealed
         self.steady_since = time.monotonic()
+        self._told: dict[str, Any] = {}
 
     def stop(self, _signal: int, _frame: FrameType | None) -> None:
         self.stopping = True
@@ -99,6 +101,8 @@ class Capture:
         ends = time.monotonic() + seconds
         while not self.stopping and time.monotonic() < ends:
             time.sleep(0.05)
+            # That it waits is news each second: a status that gets old is that of a dead one.
+            self._still()
 
     def _reopen(self) -> None:
         """The newest history's open end, as it is on the disk."""
@@ -180,7 +184,7 @@ class Capture:
         self._say("syncing", f"receiving a dump for {name}")
         dump = DumpFile(incoming / history.LOG_FOLDER / history.BASE)
         try:
-            rest = receive(link, dump.write, go_on=lambda: not self.stopping)
+            rest = receive(link, dump.write, go_on=lambda: self._receiving(name, dump))
             about = About(
                 self.server.name,
                 began_at,
@@ -198,13 +202,17 @@ class Capture:
         history.sync_folder(self.root)
         return Segment.reopened(self.root / name, began_at), rest
 
+    def _receiving(self, name: str, dump: DumpFile) -> bool:
+        self._still(f"receiving a dump for {name}, {dump.bytes} bytes so far")
+        return not self.stopping
+
     def _check_room(self, more: int = 0) -> None:
         needed = self.settings.free_bytes + more
         if shutil.disk_usage(self.root).free < needed:
             raise OSError(errno.ENOSPC, f"less than the {needed} bytes that must be left are free")
 
     def _say(self, state: str, reason: str, more: dict[str, object] | None = None) -> None:
-        told = {
+        told: dict[str, Any] = {
             "state": state,
             "reason": reason,
             "at": time.time(),
@@ -216,6 +224,16 @@ class Capture:
         }
         if state != "following":
             print(f"{state}: {reason}", flush=True)
+        self._write(told)
+
+    def _still(self, reason: str = "") -> None:
+        """The same is going on, after a second."""
+        now = time.time()
+        if abs(now - self._told["at"]) >= 1.0:
+            self._write({**self._told, "at": now, "reason": reason or self._told["reason"]})
+
+    def _write(self, told: dict[str, Any]) -> None:
+        self._told = told
         # A full disk must not keep it from going on when there is room again.
         with contextlib.suppress(OSError):
             temporary = self.root / ".status.new"
