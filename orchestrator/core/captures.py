@@ -33,7 +33,7 @@ def capture_settings(job: RedisJob, fleet: Fleet) -> dict[str, Json]:
     service = fleet.services[job.service]
     given = bound_settings(fleet.machines[service.machine], service)
     wanted: dict[str, Json] = {"directory": job.captured}
-    wanted |= {n: given[n] for n in ("address", "port", "password_file") if n in given}
+    wanted |= {n: given[n] for n in ("address", "port", "password_file", "user") if n in given}
     if job.continuous:
         wanted["segment_seconds"] = job.continuous.segment_s
     return wanted

@@ -26,7 +26,7 @@ from types import FrameType
 from typing import Any
 
 from tasks.arguments import BadArguments, read_arguments
-from tasks.backup import history, rolling
+from tasks.backup import choosing, history, rolling
 from tasks.backup.asking import module_lines
 from tasks.backup.commandlog import offset_line
 from tasks.backup.following import Place, Watch
@@ -119,10 +119,7 @@ class Capture:
 
     def _look_again(self) -> None:
         """What there is, for the status: others remove histories for their age."""
-        self.known = []
-        for folder in history.histories(self.root):
-            with contextlib.suppress(DamagedHistory, OSError, ValueError, KeyError, TypeError):
-                self.known.append(history.covered(folder))
+        self.known = choosing.readable(self.root)
 
     def _follow(self, link: Link) -> None:
         last = self.segment

@@ -96,21 +96,25 @@ def measure_rpo(rounds: int | None) -> list[Figure]:
 
 def _lose_everything(dice: random.Random, death: Death) -> float:
     """Seconds of acknowledged writes that cannot be had back from the vault."""
-    with _folder() as folder, redis(folder / "source") as source, proxy(source.port) as link:
-        with capture(folder / "vault", source, port=link.port) as made:
-            made.wait_covered()
-            writer = Writer(source, WRITES_A_SECOND)
-            time.sleep(dice.uniform(1.0, 4.0))
-            if death is not Death.PROCESS:
-                link.cut()
-            if death is Death.LINK:
-                time.sleep(dice.uniform(*OUTAGE))
-            source.kill()
-            shutil.rmtree(source.folder)
-            writer.stop()
-            # The capture's own second: nothing tells it that anything has happened.
-            time.sleep(1.5)
-            there = _had_back(folder, made, len(writer.acknowledged))
+    with (
+        _folder() as folder,
+        redis(folder / "source") as source,
+        proxy(source.port) as link,
+        capture(folder / "vault", source, port=link.port) as made,
+    ):
+        made.wait_covered()
+        writer = Writer(source, WRITES_A_SECOND)
+        time.sleep(dice.uniform(1.0, 4.0))
+        if death is not Death.PROCESS:
+            link.cut()
+        if death is Death.LINK:
+            time.sleep(dice.uniform(*OUTAGE))
+        source.kill()
+        shutil.rmtree(source.folder)
+        writer.stop()
+        # The capture's own second: nothing tells it that anything has happened.
+        time.sleep(1.5)
+        there = _had_back(folder, made, len(writer.acknowledged))
     if there < 0:
         raise BenchFault("the vault has none of the writes")
     return writer.acknowledged[-1] - writer.acknowledged[min(there, len(writer.acknowledged) - 1)]
