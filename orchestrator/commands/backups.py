@@ -101,6 +101,7 @@ def show(point_id: str, as_json: bool) -> None:
     captured = [each for each in timemachine.captures(client) if each["job"] == point_id]
     if captured and not as_json:
         timemachine.show_ranges(captured)
+        timemachine.show_fault(captured[0])
         return
     found = captured[0] if captured else client.get(f"/api/v1/restore-points/{point_id}")
     if as_json:

@@ -74,6 +74,12 @@ def show_ranges(found: Sequence[Mapping[str, Any]]) -> None:
     console().print(table(heads, rows))
 
 
+def show_fault(captured: Mapping[str, Any]) -> None:
+    if captured["last_fault"]:
+        when = clock(captured["last_fault_at"])
+        console().print(f"last fault, at {when}: {captured['last_fault']}", soft_wrap=True)
+
+
 _NO_RANGE = {"covers_from": None, "covers_until": None, "history": ""}
 
 

@@ -66,6 +66,7 @@ class Capture:
         self.known: list[Range] = []  #: the histories, as far as they are sealed
         self.steady_since = time.monotonic()
         self._told: dict[str, Any] = {}
+        self._fault: tuple[str, float | None] = ("", None)
 
     def stop(self, _signal: int, _frame: FrameType | None) -> None:
         self.stopping = True
@@ -209,6 +210,8 @@ class Capture:
             raise OSError(errno.ENOSPC, f"less than the {needed} bytes that must be left are free")
 
     def _say(self, state: str, reason: str, more: dict[str, object] | None = None) -> None:
+        if state in ("waiting", "damaged"):
+            self._fault = (reason, time.time())
         told: dict[str, Any] = {
             "state": state,
             "reason": reason,
@@ -217,6 +220,8 @@ class Capture:
             "pid": os.getpid(),
             "covers_until": self.covers_until,
             "histories": [[each.history, each.begins, each.ends] for each in self.known],
+            "last_fault": self._fault[0],
+            "last_fault_at": self._fault[1],
             **(more or {}),
         }
         if state != "following":

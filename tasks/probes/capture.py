@@ -46,6 +46,8 @@ def ask(host: Host, wanted: Arguments) -> Mapping[str, Json]:
         "ranges": ranges,
         "verified_until": proved.get("covers_until"),
         "verified_backup": proved.get("backup", ""),
+        "last_fault": str(said.get("last_fault", ""))[:400],
+        "last_fault_at": said.get("last_fault_at"),
     }
 
 

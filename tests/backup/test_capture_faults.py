@@ -50,6 +50,7 @@ def test_a_link_that_is_cut_in_the_stream_costs_only_the_gap(source: Redis, tmp_
             link.mend()
             wait_for("more writes", lambda: count[0] > before + 200)
         made.wait_covered()
+        assert "closed the connection" in made.status()["last_fault"], "told also afterwards"
     assert info(source, "stats")["sync_full"] == "1", "no second dump was needed"
     assert len(made.histories()) == 1
     assert not list(history.faults(made.histories()[0]))

@@ -28,7 +28,9 @@ def test_the_seconds_that_can_be_had_are_listed(online: Run) -> None:
     assert line.split()[:4] == ["all", "following", "0.8", "s"]
     assert "2001-09-09 01:46:40Z  2001-09-09 01:36:40Z" in line
     assert older.split()[-1] == "history-000001-x"
-    assert "any second" in online("backup", "show", "all").stdout.lower()
+    shown = online("backup", "show", "all").stdout
+    assert "ANY SECOND FROM" in shown
+    assert "last fault, at 2001-09-09 01:45:10Z: the link was cut" in shown
     assert json.loads(online("backup", "show", "all", "--json").stdout)["lag_bytes"] == 12
     assert len(json.loads(online("backup", "list", "--json").stdout)["captures"]) == 1
     assert "following" in online("status").stdout

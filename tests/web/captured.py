@@ -29,6 +29,8 @@ ANSWER = {
     ],
     "verified_until": UNTIL - 600,
     "verified_backup": "redis-1-cut",
+    "last_fault": "the link was cut",
+    "last_fault_at": UNTIL - 90,
 }
 
 
