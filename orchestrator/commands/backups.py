@@ -146,8 +146,8 @@ def restore(
     What is there is kept. The backup is proved once more before anything is touched.
 
     With --at a backup is first made of what was captured: 2026-11-28T14:03:20Z, or 14:03:20 for
-    today in UTC, has all that was written until the end of that second. JOB can be left out
-    where only one job is captured continuously.
+    today in UTC, has all that was written until the end of that second; `last` has all that was
+    captured. JOB can be left out where only one job is captured continuously.
     """
     client = Client(home.settings())
     if at is not None:

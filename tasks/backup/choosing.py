@@ -157,13 +157,17 @@ def _shortest(before: CommandLog, data: bytes, offset: int) -> CommandLog:
     return reached
 
 
-def wanted_for(root: Path, at: int) -> Wanted:
-    folder, until = for_second(root, at)
+def wanted_for(root: Path, at: int | None) -> Wanted:
+    if at is None:
+        folder = newest(root)
+        until = _end(root, folder)
+    else:
+        folder, until = for_second(root, at)
     log, base = folder / history.LOG_FOLDER, history.read_about(folder).base_bytes
     numbers = tuple(
         number
         for number in range(1, history.segments(folder) + 1)
-        if history.first_stamp(folder, number) <= at
+        if at is None or history.first_stamp(folder, number) <= at
     )
     size = sum((log / history.segment_name(each)).stat().st_size for each in numbers)
     return Wanted(folder.name, base, numbers, size, until, (base + size) / speed(root))

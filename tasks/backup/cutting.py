@@ -249,7 +249,7 @@ def main() -> int:
     try:
         settings = read_arguments(Settings, json.loads(path.read_text()))
         if settings.only_plan:
-            wanted = choosing.wanted_for(Path(settings.captured), settings.at or 0)
+            wanted = choosing.wanted_for(Path(settings.captured), settings.at)
             print(json.dumps({**asdict(wanted), "files": wanted.files}))
             return 0
         return _cut_alone(settings)

@@ -64,5 +64,10 @@ def test_a_restore_to_a_second_asks_first(world: World, online: Run) -> None:
     assert begun.returncode == 0, begun.stderr
     assert world.orders()[0].arguments["at"] == 999_999_600
     assert online("backup", "restore").returncode == 2
+    world.carry_on()
+    last = online("backup", "restore", "--at", "last", "--yes", "--no-wait")
+    assert last.returncode == 0, last.stderr
+    assert "at" not in world.orders()[-3].arguments
+    assert world.orders()[-3].operation == "redis.cut"
     bad = online("backup", "restore", "--at", "noon")
     assert (bad.returncode, "14:03:20" in bad.stderr) == (2, True)

@@ -79,7 +79,10 @@ def test_a_second_is_made_a_backup_first_and_that_is_restored_by_its_name() -> N
     assert (send.operation, send.agent, send.machine) == ("backup.send", "control", "m1")
     assert send.arguments["backup"] == f"/b/{point.id}"
     assert restore.arguments["id"] == point.id
-    assert plan.rungs[0].title == "Restore db as it was after 2001-09-09T01:46:40Z"
+    assert (
+        plan.rungs[0].title
+        == "Restore db with what was captured until the end of 2001-09-09T01:46:40Z"
+    )
     assert branch.required == ("db",), "and it is looked at from outside"
     here = replace(
         worlds.SMALL,
@@ -91,6 +94,16 @@ def test_a_second_is_made_a_backup_first_and_that_is_restored_by_its_name() -> N
     )
     near = restore_at_plan(CONTINUOUS, AT, point, here, CUTS).branch(0, 0).steps
     assert [each.operation for each in near] == ["redis.cut", "redis.restore"]
+
+
+def test_all_that_was_captured_is_what_a_lost_machine_needs() -> None:
+    point = point_at(CONTINUOUS, None, NOW, worlds.SMALL)
+    assert point.id == "redis-20010909T014820.250Z-last"
+    plan = restore_at_plan(CONTINUOUS, None, point, worlds.SMALL, CUTS)
+    cut, _, restore = plan.branch(0, 0).steps
+    assert "at" not in cut.arguments
+    assert (cut.arguments["name"], restore.arguments["id"]) == (point.id, point.id)
+    assert "at" not in covers_plan(CONTINUOUS, None, CUTS).branch(0, 0).steps[0].arguments
 
 
 def test_the_catalogue_knows_whose_backup_that_is() -> None:
