@@ -126,30 +126,32 @@ class Backups:
             raise BackupRefused(refusal)
         return self._begin(self.restore_plan(found), reason, run, key)
 
-    def continuous(self, job: str, at: float) -> RedisJob:
-        """The job, if what was captured by it may have this second."""
+    def continuous(self, job: str, at: int | None) -> RedisJob:
+        """The job, if what was captured by it may have this second; None: the last it has."""
         found = self.job(job)
         if not isinstance(found, RedisJob) or not found.continuous:
             raise BackupRefused(
                 f"{job} is not captured continuously, so only its restore points can be restored; "
                 "`continuous: true` in fleet.yaml changes that from now on"
             )
-        if at >= self.coordinator.now():
+        if at is not None and at >= self.coordinator.now():
             raise BackupRefused(f"{clock(at)} is not over yet; restore to a second that is")
         return found
 
-    def covers(self, job: str, at: int, *, reason: str, run: str = "", key: str = "") -> Incident:
+    def covers(
+        self, job: str, at: int | None, *, reason: str, run: str = "", key: str = ""
+    ) -> Incident:
         """See on the vault what would be loaded for this second."""
         return self._begin(
             covers_plan(self.continuous(job, at), at, TaskCatalog()), reason, run, key
         )
 
     def restore_at(
-        self, job: str, at: int, *, reason: str, run: str = "", key: str = ""
+        self, job: str, at: int | None, *, reason: str, run: str = "", key: str = ""
     ) -> Incident:
         return self._begin(self.plan_at(job, at), reason, run, key)
 
-    def plan_at(self, job: str, at: int) -> Plan:
+    def plan_at(self, job: str, at: int | None) -> Plan:
         """Make a proved backup of how it was after this second, and restore that."""
         found = self.continuous(job, at)
         point = point_at(found, at, self.coordinator.now(), self._fleet)

@@ -118,6 +118,7 @@ def show(point_id: str, as_json: bool) -> None:
     captured = [each for each in timemachine.captures(client) if each["job"] == point_id]
     if captured and not as_json:
         timemachine.show_ranges(captured)
+        timemachine.show_fault(captured[0])
         return
     found = captured[0] if captured else client.get(f"/api/v1/restore-points/{point_id}")
     if as_json:
@@ -163,8 +164,8 @@ def restore(
     snapshot brings the whole machine back, when somebody has approved the run.
 
     With --at a backup is first made of what was captured: 2026-11-28T14:03:20Z, or 14:03:20 for
-    today in UTC, has all that was written until the end of that second. JOB can be left out
-    where only one job is captured continuously.
+    today in UTC, has all that was written until the end of that second; `last` has all that was
+    captured. JOB can be left out where only one job is captured continuously.
     """
     client = Client(home.settings())
     if at is not None:

@@ -23,9 +23,13 @@ from orchestrator.core.captures import continuous
 from orchestrator.upcaptures import settings_file
 from orchestrator.wording import duration
 
+LAST = "last"
+
 
 def moment(given: str) -> str:
     """RFC 3339, or a time of today in UTC, as RFC 3339 in UTC. A bad one ends the command."""
+    if given == LAST:
+        return LAST
     text = given.strip().replace(" ", "T", 1)
     if "T" not in text:
         text = f"{datetime.fromtimestamp(time.time(), UTC):%Y-%m-%d}T{text}"
@@ -33,7 +37,7 @@ def moment(given: str) -> str:
         at = datetime.fromisoformat(text)
     except ValueError as error:
         raise click.BadParameter(
-            f"{given!r} is no time; use 2026-11-28T14:03:20Z, or 14:03:20 for today (UTC)",
+            f"{given!r} is no time; use 2026-11-28T14:03:20Z, 14:03:20 for today (UTC), or last",
             param_hint="--at",
         ) from error
     return f"{(at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
@@ -72,6 +76,12 @@ def show_ranges(found: Sequence[Mapping[str, Any]]) -> None:
     ]
     heads = ("CAPTURED", "STATE", "LAG", "ANY SECOND FROM", "UNTIL", "VERIFIED UNTIL", "HISTORY")
     console().print(table(heads, rows))
+
+
+def show_fault(captured: Mapping[str, Any]) -> None:
+    if captured["last_fault"]:
+        when = clock(captured["last_fault_at"])
+        console().print(f"last fault, at {when}: {captured['last_fault']}", soft_wrap=True)
 
 
 _NO_RANGE = {"covers_from": None, "covers_until": None, "history": ""}
@@ -120,4 +130,5 @@ def dry_run(client: Client, job: str, at: str, reason: str, *, as_json: bool) ->
 
 def confirm(client: Client, job: str, at: str) -> None:
     means = client.get(f"/api/v1/backups/{job}/at", at=at)["means"]
-    click.confirm(f"as it was after {clock(at)}: {means}. Go on?", abort=True, err=True)
+    when = "with all that was captured" if at == LAST else f"as it was after {clock(at)}"
+    click.confirm(f"{when}: {means}. Go on?", abort=True, err=True)

@@ -33,7 +33,7 @@ def capture_settings(job: RedisJob, fleet: Fleet) -> dict[str, Json]:
     service = fleet.services[job.service]
     given = bound_settings(fleet.machines[service.machine], service)
     wanted: dict[str, Json] = {"directory": job.captured}
-    wanted |= {n: given[n] for n in ("address", "port", "password_file") if n in given}
+    wanted |= {n: given[n] for n in ("address", "port", "password_file", "user") if n in given}
     if job.continuous:
         wanted["segment_seconds"] = job.continuous.segment_s
     return wanted
@@ -48,19 +48,19 @@ def capture_watches(jobs: Iterable[Job]) -> Iterator[Watch]:
         yield Watch(name, Use.OWN, job.service, "", PROBE, arguments, job.vault, rule=RULE)
 
 
-def covers_plan(job: RedisJob, at: int, catalog: Catalog) -> Plan:
-    """Say what would be loaded for this second; changes nothing."""
-    given = {"captured": job.captured, "at": at}
+def covers_plan(job: RedisJob, at: int | None, catalog: Catalog) -> Plan:
+    """Say what would be loaded for this second, or for all there is; changes nothing."""
+    given = {"captured": job.captured, **_second(at)}
     step = bound_step(catalog, COVERS, job.vault, job.vault, job.service, given)
-    title = f"What was captured until {clock(at)}"
+    title = f"What was captured {until(at)}"
     return only_steps(f"covers-{job.name}", job.name, title, step)
 
 
-def point_at(job: RedisJob, at: int, now: float, fleet: Fleet) -> RestorePoint:
+def point_at(job: RedisJob, at: int | None, now: float, fleet: Fleet) -> RestorePoint:
     """The backup that will be made of it. Its name is known before, so that it can be ordered."""
-    taken, second = (datetime.fromtimestamp(each, UTC) for each in (now, at))
-    millis = taken.microsecond // 1000
-    name = f"redis-{taken:%Y%m%dT%H%M%S}.{millis:03d}Z-at-{second:%Y%m%dT%H%M%SZ}"
+    taken, second = (datetime.fromtimestamp(each, UTC) for each in (now, at or 0))
+    until = "last" if at is None else f"at-{second:%Y%m%dT%H%M%SZ}"
+    name = f"redis-{taken:%Y%m%dT%H%M%S}.{taken.microsecond // 1000:03d}Z-{until}"
     return RestorePoint(
         id=name,
         job=job.name,
@@ -69,7 +69,7 @@ def point_at(job: RedisJob, at: int, now: float, fleet: Fleet) -> RestorePoint:
         vault=job.vault,
         folder=f"{job.folder}/{name}",
         taken_at=now,
-        covers_until=float(at),
+        covers_until=now if at is None else float(at),
         verified_at=None,
         state=PointState.TAKEN,
         reason="",
@@ -81,16 +81,16 @@ def point_at(job: RedisJob, at: int, now: float, fleet: Fleet) -> RestorePoint:
 
 
 def restore_at_plan(
-    job: RedisJob, at: int, point: RestorePoint, fleet: Fleet, catalog: Catalog
+    job: RedisJob, at: int | None, point: RestorePoint, fleet: Fleet, catalog: Catalog
 ) -> Plan:
-    """Make a proved backup of that second, then restore it as any other."""
+    """Make a proved backup of that second, or of all there is, then restore it as any other."""
     service = fleet.services[job.service]
     given: Mapping[str, Json] = {
         **bound_settings(fleet.machines[service.machine], service),
         "into": job.folder,
         "captured": job.captured,
         "patterns": list(job.patterns),
-        "at": at,
+        **_second(at),
         "name": point.id,
     }
     cut = bound_step(catalog, CUT, job.vault, job.vault, job.service, given)
@@ -100,8 +100,16 @@ def restore_at_plan(
     steps = tuple(replace(each, number=n) for n, each in enumerate((cut, *branch.steps)))
     # By the branch's name the catalogue knows whose backup it is.
     whole = replace(branch, name=job.name, steps=steps)
-    title = f"Restore {job.service} as it was after {clock(at)}"
+    title = f"Restore {job.service} with what was captured {until(at)}"
     return replace(plan, rungs=(PlannedRung(title, rung.approval, (whole,)),))
+
+
+def _second(at: int | None) -> dict[str, Json]:
+    return {} if at is None else {"at": at}
+
+
+def until(at: int | None) -> str:
+    return "until its end" if at is None else f"until the end of {clock(at)}"
 
 
 def clock(at: float) -> str:

@@ -62,10 +62,10 @@ class JobsShape(TypedDict):
 
 
 class RestoreAtPlanShape(TypedDict):
-    """What a restore to a second would do. Nothing was done."""
+    """What a restore to a second would do. Nothing was done. `at` is null for the last one."""
 
     job: str
-    at: str
+    at: str | None
     means: str
     rungs: list[RungShape]
 
@@ -130,11 +130,11 @@ def restore_plan_shape(
 
 
 def restore_at_plan_shape(
-    job: Job, at: int, means: str, plan: Plan, fleet: Fleet
+    job: Job, at: int | None, means: str, plan: Plan, fleet: Fleet
 ) -> RestoreAtPlanShape:
     return {
         "job": job.name,
-        "at": rfc3339(at),
+        "at": maybe(at),
         "means": means,
         "rungs": [rung_shape(each, fleet) for each in plan.rungs],
     }

@@ -38,6 +38,8 @@ class CaptureShape(TypedDict):
     ranges: list[RangeShape]
     verified_until: str | None
     verified_backup: str
+    last_fault: str
+    last_fault_at: str | None
     asked_at: str | None
 
 
@@ -67,5 +69,7 @@ def capture_shape(job: RedisJob, picture: Picture | None) -> CaptureShape:
         "ranges": ranges,
         "verified_until": maybe(said.get("verified_until")),
         "verified_backup": said.get("verified_backup", ""),
+        "last_fault": said.get("last_fault", ""),
+        "last_fault_at": maybe(said.get("last_fault_at")),
         "asked_at": maybe(last.asked_at if last else None),
     }

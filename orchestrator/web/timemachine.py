@@ -7,7 +7,7 @@ and the vault itself, which alone knows what it has).
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
@@ -21,7 +21,8 @@ from orchestrator.web.runs import Key
 
 router = APIRouter(prefix="/api/v1")
 
-At = Annotated[AwareDatetime, Field(strict=False)]
+#: `last` is all that was captured: what one wants when Redis and its disk are lost.
+At = Annotated[AwareDatetime, Field(strict=False)] | Literal["last"]
 
 
 class WhyThen(Why):
@@ -30,12 +31,12 @@ class WhyThen(Why):
     at: At
 
     @property
-    def second(self) -> int:
+    def second(self) -> int | None:
         return _second(self.at)
 
 
-def _second(at: datetime) -> int:
-    return int(at.astimezone(UTC).timestamp())
+def _second(at: datetime | str) -> int | None:
+    return int(at.astimezone(UTC).timestamp()) if isinstance(at, datetime) else None
 
 
 @router.get(

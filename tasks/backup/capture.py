@@ -23,9 +23,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from tasks.arguments import BadArguments, read_arguments
-from tasks.backup import history, rolling
+from tasks.backup import choosing, history, rolling
 from tasks.backup.asking import module_lines
 from tasks.backup.commandlog import offset_line
 from tasks.backup.following import Place, Watch
@@ -64,6 +65,8 @@ class Capture:
         self.covers_until = _covered(self.root)
         self.known: list[Range] = []  #: the histories, as far as they are sealed
         self.steady_since = time.monotonic()
+        self._told: dict[str, Any] = {}
+        self._fault: tuple[str, float | None] = ("", None)
 
     def stop(self, _signal: int, _frame: FrameType | None) -> None:
         self.stopping = True
@@ -99,6 +102,8 @@ class Capture:
         ends = time.monotonic() + seconds
         while not self.stopping and time.monotonic() < ends:
             time.sleep(0.05)
+            # That it waits is news each second: a status that gets old is that of a dead one.
+            self._still()
 
     def _reopen(self) -> None:
         """The newest history's open end, as it is on the disk."""
@@ -115,10 +120,7 @@ class Capture:
 
     def _look_again(self) -> None:
         """What there is, for the status: others remove histories for their age."""
-        self.known = []
-        for folder in history.histories(self.root):
-            with contextlib.suppress(DamagedHistory, OSError, ValueError, KeyError, TypeError):
-                self.known.append(history.covered(folder))
+        self.known = choosing.readable(self.root)
 
     def _follow(self, link: Link) -> None:
         last = self.segment
@@ -180,7 +182,7 @@ class Capture:
         self._say("syncing", f"receiving a dump for {name}")
         dump = DumpFile(incoming / history.LOG_FOLDER / history.BASE)
         try:
-            rest = receive(link, dump.write, go_on=lambda: not self.stopping)
+            rest = receive(link, dump.write, go_on=lambda: self._receiving(name, dump))
             about = About(
                 self.server.name,
                 began_at,
@@ -198,13 +200,19 @@ class Capture:
         history.sync_folder(self.root)
         return Segment.reopened(self.root / name, began_at), rest
 
+    def _receiving(self, name: str, dump: DumpFile) -> bool:
+        self._still(f"receiving a dump for {name}, {dump.bytes} bytes so far")
+        return not self.stopping
+
     def _check_room(self, more: int = 0) -> None:
         needed = self.settings.free_bytes + more
         if shutil.disk_usage(self.root).free < needed:
             raise OSError(errno.ENOSPC, f"less than the {needed} bytes that must be left are free")
 
     def _say(self, state: str, reason: str, more: dict[str, object] | None = None) -> None:
-        told = {
+        if state in ("waiting", "damaged"):
+            self._fault = (reason, time.time())
+        told: dict[str, Any] = {
             "state": state,
             "reason": reason,
             "at": time.time(),
@@ -212,10 +220,22 @@ class Capture:
             "pid": os.getpid(),
             "covers_until": self.covers_until,
             "histories": [[each.history, each.begins, each.ends] for each in self.known],
+            "last_fault": self._fault[0],
+            "last_fault_at": self._fault[1],
             **(more or {}),
         }
         if state != "following":
             print(f"{state}: {reason}", flush=True)
+        self._write(told)
+
+    def _still(self, reason: str = "") -> None:
+        """The same is going on, after a second."""
+        now = time.time()
+        if abs(now - self._told["at"]) >= 1.0:
+            self._write({**self._told, "at": now, "reason": reason or self._told["reason"]})
+
+    def _write(self, told: dict[str, Any]) -> None:
+        self._told = told
         # A full disk must not keep it from going on when there is room again.
         with contextlib.suppress(OSError):
             temporary = self.root / ".status.new"

@@ -6,6 +6,7 @@ too old. What must not: loading (cutting.py). Reads what a capture may be writin
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import shutil
@@ -71,25 +72,28 @@ def newest(root: Path) -> Path:
 
 def for_second(root: Path, at: int) -> tuple[Path, float]:
     """The newest history that has begun by then, and until when it is known. NotCovered."""
-    newest(root)
-    known = history.histories(root)
-    ranges = [history.covered(each) for each in known]
-    for number in range(len(known) - 1, -1, -1):
-        if ranges[number].begins <= at:
-            break
-    else:
-        raise NotCovered(
-            f"{clock(at)} is before what was captured: that begins at "
-            f"{clock(min(each.begins for each in ranges))}"
-        )
-    if number < len(known) - 1:
-        return known[number], _known_until(ranges[number], at)
-    until = _end(root, known[number])
+    last, ranges = newest(root), readable(root)
+    begun = [each for each in ranges if each.begins <= at]
+    if not begun:
+        first = min((each.begins for each in ranges), default=time.time())
+        raise NotCovered(f"{clock(at)} is before what was captured: that begins at {clock(first)}")
+    if begun[-1].history != last.name:
+        return root / begun[-1].history, _known_until(begun[-1], at)
+    until = _end(root, last)
     if at + 1 > until:
         raise NotCovered(
             f"{clock(at)} is not over in what was captured, which reaches until {clock(until)}"
         )
-    return known[number], float(at)
+    return last, float(at)
+
+
+def readable(root: Path) -> list[Range]:
+    """What each history covers, oldest first; one that is damaged must not hide the others."""
+    found = []
+    for folder in history.histories(root):
+        with contextlib.suppress(DamagedHistory, OSError, ValueError, KeyError, TypeError):
+            found.append(history.covered(folder))
+    return found
 
 
 def _known_until(closed: Range, at: int) -> float:
@@ -153,13 +157,17 @@ def _shortest(before: CommandLog, data: bytes, offset: int) -> CommandLog:
     return reached
 
 
-def wanted_for(root: Path, at: int) -> Wanted:
-    folder, until = for_second(root, at)
+def wanted_for(root: Path, at: int | None) -> Wanted:
+    if at is None:
+        folder = newest(root)
+        until = _end(root, folder)
+    else:
+        folder, until = for_second(root, at)
     log, base = folder / history.LOG_FOLDER, history.read_about(folder).base_bytes
     numbers = tuple(
         number
         for number in range(1, history.segments(folder) + 1)
-        if history.first_stamp(folder, number) <= at
+        if at is None or history.first_stamp(folder, number) <= at
     )
     size = sum((log / history.segment_name(each)).stat().st_size for each in numbers)
     return Wanted(folder.name, base, numbers, size, until, (base + size) / speed(root))

@@ -144,8 +144,9 @@ def _of_now(settings: Settings) -> Made:
     )
     if made.manifest.state is State.VERIFIED:
         _note(settings, folder, spot, made)
-        known = [history.covered(each) for each in history.histories(root)]
-        going = choosing.too_old(known, folder.name, settings.window_s, time.time())
+        going = choosing.too_old(
+            choosing.readable(root), folder.name, settings.window_s, time.time()
+        )
         choosing.remove(root, going)
     return made
 
@@ -248,7 +249,7 @@ def main() -> int:
     try:
         settings = read_arguments(Settings, json.loads(path.read_text()))
         if settings.only_plan:
-            wanted = choosing.wanted_for(Path(settings.captured), settings.at or 0)
+            wanted = choosing.wanted_for(Path(settings.captured), settings.at)
             print(json.dumps({**asdict(wanted), "files": wanted.files}))
             return 0
         return _cut_alone(settings)

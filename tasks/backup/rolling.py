@@ -53,7 +53,11 @@ def offer(root: Path, offered: Offer, dump: Path) -> None:
     try:
         os.link(dump, root / OFFERED)
     except OSError:
-        shutil.copyfile(dump, root / OFFERED)
+        # On another disk; it becomes the base only if it is whole there.
+        with dump.open("rb") as source, (root / OFFERED).open("xb") as copy:
+            shutil.copyfileobj(source, copy)
+            copy.flush()
+            os.fsync(copy.fileno())
     history.write_durably(root / OFFER, json.dumps(asdict(offered)) + "\n")
 
 

@@ -15,7 +15,7 @@ ANSWER_SECONDS = 60.0
 @dataclass(frozen=True, slots=True)
 class Arguments:
     captured: str  #: the folder that its capture writes
-    at: int  #: Unix time
+    at: int | None = None  #: Unix time; else all there is
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,11 @@ def judge(wanted: Arguments, seen: Seen) -> Met:
         return Met(f"not covered: {seen.fault}")
     files = [f"{wanted.captured}/{seen.history}/appendonlydir/{each}" for each in seen.files]
     shown = files if len(files) <= 3 else [*files[:2], "…", files[-1]]
+    once = max(1.0, seen.seconds)
     said = (
         f"base and {len(files) - 1} segments of {seen.history}, {seen.bytes} bytes, cut after "
-        f"second {wanted.at}; loading takes about {max(1.0, seen.seconds):.0f} s each time: once "
-        "to cut, once to prove, once where it is restored and once to start"
+        f"second {int(seen.covers_until)}; loading takes about {once:.0f} s each time: "
+        "once to cut, once to prove, once where it is restored and once to start"
     )
     return Met(said, "\n".join(shown))
 
@@ -64,6 +65,6 @@ covers = only_look(
     judge,
     seconds=60,
     in_plan=lambda wanted: (
-        f"which history and which segments in {wanted.captured} have {wanted.at}",
+        f"which segments in {wanted.captured} have {wanted.at or 'the last second'}",
     ),
 )

@@ -16,6 +16,8 @@ from tasks.host import Host
 
 #: It says something every second.
 DEAD_SECONDS = 15.0
+#: A source that makes a dump ready may be silent for a minute before the capture gives it up.
+SILENT_SECONDS = 75.0
 #: A beat must stay small; the oldest and the newest ranges say the most.
 RANGES = 8
 
@@ -44,6 +46,8 @@ def ask(host: Host, wanted: Arguments) -> Mapping[str, Json]:
         "ranges": ranges,
         "verified_until": proved.get("covers_until"),
         "verified_backup": proved.get("backup", ""),
+        "last_fault": str(said.get("last_fault", ""))[:400],
+        "last_fault_at": said.get("last_fault_at"),
     }
 
 
@@ -61,7 +65,7 @@ def judge(wanted: Arguments, answer: Mapping[str, Json]) -> tuple[str, ...]:
         return (f"nothing was captured in {wanted.captured} yet: start the capture there",)
     if state == "stopped":
         return (f"the capture was told to stop {age:.0f} s ago, and does not run",)
-    if age > DEAD_SECONDS:
+    if age > _patience(state):
         return (f"the capture has said nothing for {age:.0f} s: it is dead, or hangs",)
     if state == "syncing":
         return (answer["reason"],)
@@ -73,8 +77,13 @@ def judge(wanted: Arguments, answer: Mapping[str, Json]) -> tuple[str, ...]:
 
 
 def sort(_wanted: Arguments, answer: Mapping[str, Json]) -> Kind | None:
-    fresh = answer["age_s"] is not None and answer["age_s"] <= DEAD_SECONDS
-    return Kind.BUSY if answer["state"] == "syncing" and fresh else None
+    state, age = answer["state"], answer["age_s"]
+    syncs = state == "syncing" and age is not None and age <= _patience(state)
+    return Kind.BUSY if syncs else None
+
+
+def _patience(state: str) -> float:
+    return SILENT_SECONDS if state == "syncing" else DEAD_SECONDS
 
 
 def measure(_wanted: Arguments, answer: Mapping[str, Json]) -> Mapping[str, float]:

@@ -264,12 +264,3 @@ def _wait_for_base(made: Capture, number: int) -> None:
 
 def _number(folder: Path) -> int:
     return int(folder.name.split("-")[1])
-
-
-def test_which_histories_are_too_old() -> None:
-    known = [history.Range(f"history-{n:06d}", n * 100, n * 100 + 99) for n in range(1, 6)]
-    assert choosing.too_old(known, "history-000004", 250.0, 600.0) == (
-        "history-000001",
-        "history-000002",
-    )
-    assert choosing.too_old(known, "history-000001", 0.0, 10_000.0) == ()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
 
 from tests.backup.rig import redis
@@ -19,6 +22,23 @@ SECTION = """\
 backups:
   night: {{kind: redis, service: redis, vault: control, folder: "{folder}", at: "02:00"}}
 kit: {{folder: "{kit}", recipients: [{recipient}]}}
+"""
+
+CAPTURED = """\
+  redis:
+    machine: control
+    unit: redis-of-nobody
+    port: {port}
+    check: {{probe: redis}}
+backups:
+  all:
+    kind: redis
+    service: redis
+    vault: control
+    folder: "{folder}"
+    every: 10 h
+    rpo: {{target: 11 h, maximum: 12 h}}
+    continuous: {{segment: 2 s}}
 """
 
 
@@ -58,3 +78,32 @@ def test_a_backup_is_taken_by_the_processes_of_up_and_listed(tmp_path: Path) -> 
             assert failed.returncode == 3
             assert "no dump was taken" in failed.stdout
             assert "Traceback" not in home.logs()
+
+
+def test_a_capture_is_a_child_of_up_and_any_of_its_seconds_can_be_had(tmp_path: Path) -> None:
+    with redis(tmp_path / "redis") as server:
+        home = Home(tmp_path / "home", server.port)
+        fleet = home.folder / "fleet.yaml"
+        section = CAPTURED.format(port=server.port, folder=tmp_path / "all")
+        fleet.write_text(fleet.read_text() + section)
+        printed = json.loads(home.run("backup", "capture", "all").stdout)
+        assert (printed["port"], printed["segment_seconds"]) == (server.port, 2.0)
+        with up(home) as started:
+            status = tmp_path / "all" / "captured" / "status.json"
+            wait_for("the capture", lambda: '"following"' in said(status))
+            os.kill(started.pid_of("tasks.backup.capture"), signal.SIGKILL)
+            wait_for("another", lambda: "starting it again" in started.err.read_text())
+            server.fill(20, "after:")
+            proved = home.run("backup", "run", "all")
+            assert proved.returncode == 0, proved.stdout + proved.stderr + home.logs()
+            second = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 3))
+            asked = home.run("backup", "restore", "all", "--at", second, "--dry-run")
+            assert asked.returncode == 0, asked.stdout + asked.stderr
+            assert "appendonly.aof.1.base.rdb" in asked.stdout
+            assert "redis.restore" in asked.stdout
+            (found,) = json.loads(home.run("status", "--json").stdout)["captures"]
+            assert (found["state"], found["job"]) == ("following", "all")
+
+
+def said(status: Path) -> str:
+    return status.read_text() if status.exists() else ""

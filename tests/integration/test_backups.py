@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -19,9 +20,9 @@ from orchestrator.coordinator import Coordinator
 from orchestrator.core.backups import Job, Keep
 from orchestrator.core.fleet import Check, Fleet, Machine, Objectives, Service, StepTemplate
 from orchestrator.core.incident import State
-from orchestrator.core.redisbackups import ARRIVALS, RedisJob
+from orchestrator.core.redisbackups import ARRIVALS, Continuous, RedisJob
 from orchestrator.core.restorepoints import PointState
-from tests.backup.rig import Redis, redis
+from tests.backup.rig import Redis, capture, redis
 from tests.backup.systemd import BIN, UNIT, fake_systemd
 from tests.contracts.sshd import Sshd, running_sshd
 from tests.integration import rig
@@ -191,3 +192,32 @@ def test_a_slot_is_taken_once_by_whoever_looks_first(here: BackupSite) -> None:
     assert [each.take_due(at - 1) for each in looking] == [[], []], "it was not looked after yet"
     assert [len(each.take_due(at + 1)) for each in looking] == [1, 0]
     assert [len(each.take_due(at + 2)) for each in looking] == [0, 0]
+
+
+def test_a_mass_delete_is_undone_to_the_second_before_it(here: BackupSite) -> None:
+    home = here.directory / "captured-here"
+    here.job = replace(here.job, folder=str(home), continuous=Continuous())
+    here.coordinator({})
+    here.begin()
+    with capture(home, here.redis) as made:
+        made.wait_covered()
+        here.redis.fill(150)
+        taken = here.ended(here.backups.take("night", reason="a test").run)
+        assert taken.state is State.RESOLVED, taken.reason
+        assert [each.operation for each in taken.steps] == ["redis.cut"]
+        (proved,) = here.store.restore_points.newest(limit=10)
+        assert proved.state is PointState.VERIFIED
+        here.redis.ask("SET", "after", "the proof")
+        before = here.redis.digest()
+        time.sleep(1.1)
+        second = int(time.time()) - 1
+        time.sleep(0.2)
+        here.redis.ask("FLUSHALL")
+        rig.wait_for("the next second", lambda: (made.status()["covers_until"] or 0) > second + 2)
+        back = here.ended(here.backups.restore_at("night", second, reason="a test").run, seconds=90)
+    assert back.state is State.RESOLVED, back.reason
+    assert [each.operation for each in back.steps] == ["redis.cut", "redis.restore"]
+    assert here.redis.digest() == before
+    newest, _ = here.store.restore_points.newest(limit=10)
+    assert (newest.job, newest.covers_until) == ("night", float(second))
+    assert here.store.restore_points.newest_verified("redis", job="night") is not None
