@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -40,6 +40,11 @@ def _absolute(given: str) -> str:
     return given.rstrip("/") or "/"
 
 
+def _numbered(days: Sequence[str]) -> frozenset[int]:
+    return frozenset(_DAYS.index(each) for each in days) or EVERY_DAY
+
+
+Day = Annotated[str, AfterValidator(_day)]
 Absolute = Annotated[Line, AfterValidator(_absolute)]
 
 
@@ -70,10 +75,11 @@ class OffsiteShape(Shape):
 
     repository: Line
     password_file: Absolute
+    days: list[Day] = Field(default_factory=list)
 
     @property
     def offsite(self) -> Offsite:
-        return Offsite(self.repository, self.password_file)
+        return Offsite(self.repository, self.password_file, _numbered(self.days))
 
 
 class JobShape(Shape):
@@ -82,7 +88,7 @@ class JobShape(Shape):
     vault: Name
     folder: Absolute
     at: Annotated[float | None, BeforeValidator(_time_of_day)] = None
-    days: list[Annotated[str, AfterValidator(_day)]] = Field(default_factory=list)
+    days: list[Day] = Field(default_factory=list)
     every: Positive | None = None
     rpo: RpoShape | None = None
     keep: KeepShape | None = None
@@ -111,7 +117,7 @@ class JobShape(Shape):
             "rpo_target_s": own.target if own else objectives.rpo_target_s,
             "rpo_maximum_s": own.maximum if own else objectives.rpo_maximum_s,
             "at_s": self.at,
-            "days": frozenset(_DAYS.index(each) for each in self.days) or EVERY_DAY,
+            "days": _numbered(self.days),
             "every_s": self.every,
             "keep": self.keep.keep if self.keep else None,
             "bytes_per_s": self.rate or 0.0,

@@ -39,6 +39,7 @@ class Offsite:
 
     repository: str
     password_file: str  #: on the vault
+    days: frozenset[int] = EVERY_DAY  #: on which it is copied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,7 +60,11 @@ class FilesJob(Job):
         # In the same chain: where nothing new was proved, nothing old goes.
         steps += self._pruning(catalog, {})
         if away := self.offsite:
-            given = {"offsite": away.repository, "offsite_password_file": away.password_file}
+            given: dict[str, Json] = {
+                "offsite": away.repository,
+                "offsite_password_file": away.password_file,
+                "days": sorted(away.days),
+            }
             given |= self.throttle
             steps.append(self._at_vault(catalog, OFFSITE, given))
             other = {"folder": away.repository, "password_file": away.password_file}

@@ -94,6 +94,7 @@ class RedisJob(Job):
             "into": self.folder,
             "offsite": self.offsite.repository,
             "offsite_password_file": self.offsite.password_file,
+            "days": sorted(self.offsite.days),
             "folder": self.offsite.repository,
             "password_file": self.offsite.password_file,
             **self.throttle,

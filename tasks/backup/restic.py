@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +26,7 @@ LOOK_SECONDS, COPY_SECONDS = 300.0, 6 * 3600.0
 #: So many snapshots of a job are looked at. More would not fit what a look may answer.
 NEWEST = "100"
 OLDEST = (0, 14)
+EVERY_DAY = tuple(range(7))
 _NONE_THERE = "Is there a repository at the following location?"
 
 
@@ -82,6 +84,11 @@ def demand_version(host: Host) -> None:
         raise HostFault(f"restic: {complaint(ran)}")
     if (int(found[1]), int(found[2])) < OLDEST:
         raise HostFault(f"{found[0]} is too old; 0.14 or newer is needed")
+
+
+def is_day(host: Host, days: Sequence[int]) -> bool:
+    """Whether today, in UTC, is one of these; 0 is Monday."""
+    return time.gmtime(host.now()).tm_wday in days
 
 
 def point_id(job: str, snapshot: str) -> str:

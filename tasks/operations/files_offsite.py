@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from tasks.backup import fileproof
 from tasks.backup.restic import (
     COPY_SECONDS,
+    EVERY_DAY,
     LOOK_SECONDS,
     Repository,
     complaint,
     demand_version,
+    is_day,
     point_id,
     snapshots,
     throttled,
@@ -31,6 +33,7 @@ class Arguments:
     offsite: str  #: the other one: a path, sftp:…, s3:…, as restic takes it
     offsite_password_file: str
     bytes_per_s: float = 0.0  #: sends no more than that in a second; 0 is as much as it can
+    days: tuple[int, ...] = EVERY_DAY  #: on which it is copied; 0 is Monday
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class Seen:
     fault: str = ""
     proved: bool = False  #: its copy was
     point: str = ""
+    today: bool = True  #: it is a day to copy
 
 
 def look(host: Host, wanted: Arguments) -> Seen:
@@ -53,7 +57,14 @@ def look(host: Host, wanted: Arguments) -> Seen:
     return Seen(found[-1].id, "", evidence.offsite == wanted.offsite, evidence.told)
 
 
+def look_before(host: Host, wanted: Arguments) -> Seen:
+    """The day counts when it is begun: it may be another when it is done."""
+    return look(host, wanted) if is_day(host, wanted.days) else Seen(today=False)
+
+
 def decide(_wanted: Arguments, seen: Seen) -> Act | Leave | Refuse:
+    if not seen.today:
+        return Leave("today is no day to copy")
     if seen.fault:
         return Refuse(seen.fault)
     return Leave("its copy is there and proved") if seen.proved else Act()
@@ -108,6 +119,7 @@ offsite = Operation(
     judge,
     seconds=6 * 3600,
     endable=True,
+    look_before=look_before,
     in_plan=lambda wanted: (
         f"restic copy of the newest snapshot from {wanted.folder} to {wanted.offsite}",
         "restic restore of the copy to a scratch folder; everything opened and compared",

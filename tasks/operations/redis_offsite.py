@@ -13,11 +13,13 @@ from tasks.backup.manifest import NotAManifest, State
 from tasks.backup.proving import DUMP
 from tasks.backup.restic import (
     COPY_SECONDS,
+    EVERY_DAY,
     LOOK_SECONDS,
     Repository,
     complaint,
     demand_version,
     heard,
+    is_day,
     snapshots,
     throttled,
 )
@@ -33,6 +35,7 @@ class Arguments:
     offsite: str  #: a path, sftp:…, s3:…, as restic takes it
     offsite_password_file: str
     bytes_per_s: float = 0.0  #: sends no more than that in a second; 0 is as much as it can
+    days: tuple[int, ...] = EVERY_DAY  #: on which it is copied; 0 is Monday
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Seen:
     sha256: str = ""  #: of its dump
     there: str = ""  #: of the dump as it is read from there
     point: str = ""
+    today: bool = True  #: it is a day to copy
 
 
 def look(host: Host, wanted: Arguments) -> Seen:
@@ -75,7 +79,14 @@ def _read_back(host: Host, wanted: Arguments, folder: str) -> str:
     return host.run(argv, seconds=COPY_SECONDS).out.partition(" ")[0]
 
 
+def look_before(host: Host, wanted: Arguments) -> Seen:
+    """The day counts when it is begun: it may be another when it is done."""
+    return look(host, wanted) if is_day(host, wanted.days) else Seen(today=False)
+
+
 def decide(_wanted: Arguments, seen: Seen) -> Act | Leave | Refuse:
+    if not seen.today:
+        return Leave("today is no day to copy")
     if seen.fault:
         return Refuse(seen.fault)
     return Leave(f"{seen.folder} is there already") if seen.there == seen.sha256 else Act()
@@ -124,6 +135,7 @@ offsite = Operation(
     judge,
     seconds=6 * 3600,
     endable=True,
+    look_before=look_before,
     in_plan=lambda wanted: (
         f"restic backup of the newest proved backup in {wanted.into} to {wanted.offsite}",
         f"restic dump of its {DUMP} from there, with its own SHA-256",

@@ -15,7 +15,7 @@ from tests.core.course import Course
 
 WAY = ("vault_address", "push_user", "push_key", "push_port", "push_known_hosts")
 HERE = ("job", "folder", "password_file")
-COPY = ("offsite", "offsite_password_file")
+COPY = ("offsite", "offsite_password_file", "days")
 CATALOG = worlds.Operations(
     {
         name: OperationSpec(arguments, 60, only_looks=False, from_control=False)
@@ -45,7 +45,7 @@ JOB = FilesJob(
     max_bytes=5,
     push=Push("backup", "/k", 22, ""),
 )
-ELSEWHERE = Offsite("sftp:e:/r", "/q")
+ELSEWHERE = Offsite("sftp:e:/r", "/q", frozenset({6}))
 
 
 def steps(plan: object) -> tuple[Step, ...]:
@@ -99,6 +99,7 @@ def test_a_redis_is_copied_elsewhere_too() -> None:
         *("redis.backup", "redis.prune", "redis.offsite", "files.prune")
     ]
     assert planned[2].arguments["into"] == "/b"
+    assert planned[2].arguments["days"] == [6]
     assert planned[3].arguments["folder"] == "sftp:e:/r"
 
 
