@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.backup.rig import redis
 from tests.cli.a_home import Home, up
 from tests.integration.rig import wait_for
-from tests.kit.test_sealed import age_key
+from tests.kit.keys import age_key
 
 SECTION = """\
   redis:

@@ -20,7 +20,8 @@ from tasks.backup import proving
 from tasks.backup.scratch import Programs
 from tasks.host import LocalHost
 from tests.cli.conftest import AUTOBOT_DR
-from tests.kit.test_sealed import age_key
+from tests.kit.keys import age_key
+from tests.kit.test_making import in_clear
 from tests.kit.world import configured
 
 pytestmark = pytest.mark.timeout(300)
@@ -101,7 +102,11 @@ def make_kit(lab: Lab, place: Path) -> Path:
         key=lab.ssh_key,
     )
     run(lab, [str(AUTOBOT_DR), "backup", "kit"], AUTOBOT_DR_HOME=str(place / "home"))
-    return place / "home" / "kit"
+    kit = place / "home" / "kit"
+    own_key = lab.ssh_key.read_text().splitlines()[1]
+    for secret in (PASSWORD, "t0ken-of-the-test", own_key):
+        assert secret not in in_clear(kit)
+    return kit
 
 
 def blocks(page: str) -> tuple[str, list[str]]:
