@@ -58,3 +58,11 @@ def test_a_backup_is_taken_by_the_processes_of_up_and_listed(tmp_path: Path) -> 
             assert failed.returncode == 3
             assert "no dump was taken" in failed.stdout
             assert "Traceback" not in home.logs()
+
+
+def test_a_kit_that_nobody_described_is_not_made(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home", 1)
+    done = home.run("backup", "kit", str(tmp_path / "kit"))
+    assert done.returncode == 1
+    assert "fleet.yaml has no `kit`: say where it goes and who can open it" in done.stderr
+    assert not (tmp_path / "kit").exists()
