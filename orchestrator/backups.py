@@ -87,6 +87,14 @@ class Backups:
             raise BackupRefused(f"{job} is of kind {wanted.kind!r}, which has no doctor")
         return self._begin(plan, reason, run, key)
 
+    def scan(self, job: str, *, reason: str, run: str = "", key: str = "") -> Incident:
+        """Ask the vault for the backups that it has, for a catalogue that was lost."""
+        wanted = self.job(job)
+        plan = wanted.scan_plan(self._fleet, TaskCatalog())
+        if plan is None:
+            raise BackupRefused(f"{job} is of kind {wanted.kind!r}, which cannot be scanned")
+        return self._begin(plan, reason, run, key)
+
     def restore(self, point: str, *, reason: str, run: str = "", key: str = "") -> Incident:
         found = self.point(point)
         if found.state is not PointState.VERIFIED:

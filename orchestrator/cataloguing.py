@@ -10,7 +10,7 @@ from orchestrator.catalog import TaskCatalog
 from orchestrator.core.fleet import Fleet
 from orchestrator.core.plan import Plan
 from orchestrator.core.redisbackups import needing_points, with_points
-from orchestrator.core.restorepoints import GONE, MARK, gone, point_of
+from orchestrator.core.restorepoints import GONE, MARK, gone, points_of
 from orchestrator.ports import Store
 from tasks.contract import WorkReport
 
@@ -32,6 +32,6 @@ def catalogue(report: WorkReport, store: Store, fleet: Fleet) -> None:
     stored = store.load(report.run)
     if stored is None:
         return
-    if point := point_of(stored.incident, report, fleet):
+    for point in points_of(stored.incident, report, fleet):
         store.restore_points.record(point)
     store.restore_points.forget(gone(stored.incident, report))

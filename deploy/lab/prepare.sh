@@ -55,8 +55,9 @@ mkdir -p build
 for part in "$@"; do
     case "$part" in
     python) python_environment ;;
-    lab) install_packages systemd-container debootstrap iproute2 openssh-client openssh-server redis-server ;;
-    tests) install_packages rabbitmq-server postgresql age restic shellcheck dash ;;
+    lab) install_packages systemd-container debootstrap iproute2 openssh-client openssh-server \
+        redis-server restic rclone git ;;
+    tests) install_packages rabbitmq-server postgresql age shellcheck dash ;;
     *) echo "prepare.sh: $part is not one of python, lab, tests"; exit 2 ;;
     esac
 done

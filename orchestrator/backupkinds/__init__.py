@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from orchestrator.backupkinds.files import FilesShape
 from orchestrator.backupkinds.redis import RedisShape
 
-AnyShape = Annotated[RedisShape, Field(discriminator="kind")]
+AnyShape = Annotated[FilesShape | RedisShape, Field(discriminator="kind")]

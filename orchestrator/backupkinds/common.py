@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from orchestrator.core.backups import EVERY_DAY, Job, Keep
+from orchestrator.core.backups import EVERY_DAY, Job, Keep, Offsite
 from orchestrator.core.fleet import Objectives
 from orchestrator.schema import Line, Name, Positive, Shape
 
@@ -63,6 +63,17 @@ class KeepShape(Shape):
     @property
     def keep(self) -> Keep:
         return Keep(self.within, self.daily, self.weekly, self.monthly)
+
+
+class OffsiteShape(Shape):
+    """A second restic repository, elsewhere: a path, sftp:…, s3:…"""
+
+    repository: Line
+    password_file: Absolute
+
+    @property
+    def offsite(self) -> Offsite:
+        return Offsite(self.repository, self.password_file)
 
 
 class JobShape(Shape):

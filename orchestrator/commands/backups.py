@@ -1,4 +1,4 @@
-"""`backup`: run, list, show, verify, restore, doctor, kit.
+"""`backup`: run, scan, list, show, verify, restore, doctor, kit.
 
 What lives here: these commands. What must not: how a run is followed (follow.py).
 """
@@ -26,7 +26,7 @@ _no_wait = click.option("--no-wait", is_flag=True, help="Start the run and do no
 
 @click.group()
 def backup() -> None:
-    """Backups and restore points: run, list, show, verify, restore, doctor, kit.
+    """Backups and restore points: run, scan, list, show, verify, restore, doctor, kit.
 
     A backup counts only once it was opened in a scratch place and compared.
     """
@@ -46,6 +46,19 @@ def run(job: str, reason: str, no_wait: bool, as_json: bool) -> None:
     JOB is its name in fleet.yaml. Ends with 3 when there is no new verified backup.
     """
     _order(f"/api/v1/backups/{job}/run", reason, no_wait=no_wait, as_json=as_json)
+
+
+@backup.command()
+@click.argument("job")
+@_reason
+@_no_wait
+@json_option
+def scan(job: str, reason: str, no_wait: bool, as_json: bool) -> None:
+    """Ask JOB's vault for the restore points that its repository has.
+
+    For a catalogue that was lost: what is found is listed again, and `verify` proves it.
+    """
+    _order(f"/api/v1/backups/{job}/scan", reason, no_wait=no_wait, as_json=as_json)
 
 
 @backup.command("list")

@@ -33,6 +33,14 @@ class Keep:
     monthly: int
 
 
+@dataclass(frozen=True, slots=True)
+class Offsite:
+    """A second restic repository, elsewhere."""
+
+    repository: str
+    password_file: str  #: on the vault
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job(ABC):
     """One thing that is backed up again and again. Times are seconds.
@@ -73,6 +81,10 @@ class Job(ABC):
     @abstractmethod
     def doctor_plan(self, fleet: Fleet, catalog: Catalog) -> Plan | None:
         """Look for what will bite its backups; None where there is nothing to look at."""
+
+    def scan_plan(self, _fleet: Fleet, _catalog: Catalog) -> Plan | None:
+        """List the backups that are there, for a catalogue that was lost; None: it cannot."""
+        return None
 
     @property
     def subject(self) -> str:

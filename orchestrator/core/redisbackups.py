@@ -11,14 +11,16 @@ from dataclasses import asdict, dataclass, replace
 from itertools import count
 from typing import ClassVar
 
-from orchestrator.core.backups import Job, bound_step, only_steps, scenario_of
+from orchestrator.core.backups import Job, Offsite, bound_step, only_steps, scenario_of
 from orchestrator.core.compiling import bound_settings
 from orchestrator.core.fleet import Approval, Fleet
 from orchestrator.core.plan import Branch, Catalog, Fault, Plan, PlannedRung, Step
 from orchestrator.core.restorepoints import RestorePoint
+from tasks.contract import Json
 
 TAKE, PROVE, RESTORE = "redis.backup", "redis.prove", "redis.restore"
 SEND, EXAMINE, PRUNE = "backup.send", "redis.doctor", "redis.prune"
+OFFSITE, PRUNE_OFFSITE = "redis.offsite", "files.prune"
 #: Where a backup arrives on the machine that it is restored on. There is room, and a restart
 #: does not empty it.
 ARRIVALS = "/var/tmp/autobot-dr"  # noqa: S108 - each is a folder that only its owner may enter
@@ -31,6 +33,7 @@ class RedisJob(Job):
     kind: ClassVar[str] = "redis"
 
     patterns: tuple[str, ...] = ()
+    offsite: Offsite | None = None
 
     def backup_plan(self, fleet: Fleet, catalog: Catalog) -> Plan | tuple[Fault, ...]:
         """Its own step proves it before it counts as done."""
@@ -46,7 +49,29 @@ class RedisJob(Job):
             given = {"into": self.folder, **asdict(self.keep)}
             # In the same chain: where no new backup was proved, no old one goes.
             steps += [bound_step(catalog, PRUNE, self.vault, self.vault, self.service, given)]
+        steps += self._copying(catalog)
         return only_steps(scenario_of(self), self.name, "Take a backup and prove it", *steps)
+
+    def _copying(self, catalog: Catalog) -> list[Step]:
+        """To a repository elsewhere, and what need not be kept there goes."""
+        if self.offsite is None:
+            return []
+        given: dict[str, Json] = {
+            "job": self.name,
+            "into": self.folder,
+            "offsite": self.offsite.repository,
+            "offsite_password_file": self.offsite.password_file,
+            "folder": self.offsite.repository,
+            "password_file": self.offsite.password_file,
+        }
+        operations = [OFFSITE]
+        if self.keep:
+            operations.append(PRUNE_OFFSITE)
+            given |= asdict(self.keep)
+        return [
+            bound_step(catalog, each, self.vault, self.vault, self.service, given)
+            for each in operations
+        ]
 
     def verify_plan(self, point: RestorePoint, fleet: Fleet, catalog: Catalog) -> Plan:
         """Load it once more and compare it with its manifest."""

@@ -16,7 +16,7 @@ from orchestrator.core.steps import StepRecord
 from tasks.contract import Json, WorkReport
 
 #: The detail of a report that tells of a backup, or of those that were removed, has it.
-MARK, GONE = "restore_point", "pruned"
+MARK, MANY, GONE = "restore_point", "restore_points", "pruned"
 #: So ends the name of the operation, of any kind, that removes old ones.
 PRUNES = ".prune"
 
@@ -58,20 +58,21 @@ class RestorePoint:
         return (here, self.offsite) if self.offsite else (here,)
 
 
-def point_of(incident: Incident, report: WorkReport, fleet: Fleet) -> RestorePoint | None:
-    """What a report of one of this run's steps tells of a backup; None if nothing."""
+def points_of(incident: Incident, report: WorkReport, fleet: Fleet) -> tuple[RestorePoint, ...]:
+    """What a report of one of this run's steps tells of backups."""
     key = (report.rung, report.step, report.attempt)
     step = next((each for each in incident.steps if each.key == key), None)
     if step is None or step.agent != report.agent:
-        return None
+        return ()
     if step.service and step.service not in fleet.services:
-        return None
+        return ()
     try:
-        said = json.loads(report.detail)[MARK]
-        return _read(said, incident, step, fleet, report.ended_at)
+        said = json.loads(report.detail)
+        told = [said[MARK]] if MARK in said else said[MANY]
+        return tuple(_read(each, incident, step, fleet, report.ended_at) for each in told)
     except (ValueError, KeyError, TypeError):
         # The detail of any other step is text for people.
-        return None
+        return ()
 
 
 def gone(incident: Incident, report: WorkReport) -> tuple[str, ...]:
@@ -117,4 +118,5 @@ def merged(known: RestorePoint | None, told: RestorePoint) -> RestorePoint:
         return told
     if told.reported_at < known.reported_at:
         return known
-    return replace(told, job=known.job)
+    # Who looks at the vault's own does not see what is elsewhere.
+    return replace(told, job=known.job, offsite=told.offsite or known.offsite)

@@ -25,9 +25,11 @@ class SqlRestorePoints:
         postgres = writes.dialect.name == "postgresql"
         add: Any = (postgresql.insert if postgres else sqlite.insert)(RESTORE_POINTS)
         kept = {"id", "job"}
+        told = {each.name: add.excluded[each.name] for each in _T if each.name not in kept}
+        told["offsite"] = sa.func.coalesce(sa.func.nullif(add.excluded.offsite, ""), _T.offsite)
         self._record = add.on_conflict_do_update(
             index_elements=["id"],
-            set_={each.name: add.excluded[each.name] for each in _T if each.name not in kept},
+            set_=told,
             where=_T.reported_at <= add.excluded.reported_at,
         )
 

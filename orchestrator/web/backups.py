@@ -77,6 +77,20 @@ def examine_job(
     return _begun(desk.backups.examine(job, reason=_reason(why, caller), key=key))
 
 
+@router.post(
+    "/backups/{job}/scan",
+    status_code=201,
+    summary="Ask its vault for what it has, after the catalogue was lost (operator)",
+    responses=_RUN,
+)
+def scan_job(
+    job: str, why: Why, desk: AtDesk, caller: Operator, idempotency_key: Key = None
+) -> JSONResponse:
+    _demand_broker(desk)
+    key = _key(caller, idempotency_key, f"scan:{job}")
+    return _begun(desk.backups.scan(job, reason=_reason(why, caller), key=key))
+
+
 @router.get(
     "/restore-points",
     summary="The newest restore points, those that failed included (viewer)",

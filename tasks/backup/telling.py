@@ -11,7 +11,7 @@ import json
 from tasks.backup.manifest import Manifest
 
 
-def restore_point(folder: str, manifest: Manifest) -> str:
+def restore_point(folder: str, manifest: Manifest, offsite: str = "") -> str:
     said = {
         "id": manifest.id,
         "folder": folder,
@@ -23,4 +23,6 @@ def restore_point(folder: str, manifest: Manifest) -> str:
         "size_bytes": manifest.size_bytes,
         "sha256": manifest.sha256,
     }
+    if offsite:
+        said["offsite"] = offsite
     return json.dumps({"restore_point": said}, sort_keys=True)

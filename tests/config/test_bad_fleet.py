@@ -19,6 +19,14 @@ def test_a_fault_is_one_sentence_with_its_place(
     assert told(tmp_path, FLEET.replace(change, into, 1)) == said
 
 
+def test_a_backup_of_a_kind_that_is_not_known(tmp_path: Path) -> None:
+    job = "backups: {night: {kind: tape, vault: desk, folder: /b}}\nmachines:"
+    [fault] = told(tmp_path, FLEET.replace("machines:", job, 1))
+    assert fault.startswith("fleet.yaml line 9, backups.night.kind: must be one of ")
+    assert "'files'" in fault
+    assert fault.endswith(", not 'tape'")
+
+
 def test_a_number_of_very_many_digits(tmp_path: Path) -> None:
     [fault] = told(tmp_path, FLEET.replace("port: 80", f"port: {'9' * 5000}"))
     assert fault.startswith("fleet.yaml line 21, services.web.port: must be a whole number, not '9")

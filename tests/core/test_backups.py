@@ -13,7 +13,7 @@ from orchestrator.core.fleet import Approval
 from orchestrator.core.incident import State
 from orchestrator.core.plan import OperationSpec, Plan
 from orchestrator.core.redisbackups import RedisJob, needing_points, with_points
-from orchestrator.core.restorepoints import PointState, RestorePoint, gone, merged, point_of
+from orchestrator.core.restorepoints import PointState, RestorePoint, gone, merged, points_of
 from orchestrator.core.slots import CATCH_UP_SECONDS, due_slot
 from tasks.contract import Outcome
 from tests.core import worlds
@@ -166,9 +166,9 @@ def test_a_report_tells_of_a_backup() -> None:
     report = replace(
         course.report_on(course.step(0)), detail=json.dumps({"restore_point": said}), ended_at=13.0
     )
-    assert point_of(course.incident, report, worlds.SMALL) == POINT
-    assert point_of(course.incident, replace(report, agent="m1"), worlds.SMALL) is None
-    assert point_of(course.incident, replace(report, step=7), worlds.SMALL) is None
+    assert points_of(course.incident, report, worlds.SMALL) == (POINT,)
+    assert points_of(course.incident, replace(report, agent="m1"), worlds.SMALL) == ()
+    assert points_of(course.incident, replace(report, step=7), worlds.SMALL) == ()
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_report_tells_of_a_backup() -> None:
 def test_any_other_detail_is_text_for_people(detail: str) -> None:
     course = Course(planned())
     report = replace(course.report_on(course.step(0)), detail=detail)
-    assert point_of(course.incident, report, worlds.SMALL) is None
+    assert points_of(course.incident, report, worlds.SMALL) == ()
 
 
 def test_what_was_said_later_counts() -> None:
