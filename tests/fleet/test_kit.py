@@ -126,7 +126,7 @@ def test_the_page_gives_a_stranger_the_data_and_the_files_back(tmp_path: Path) -
         kit = make_kit(lab, tmp_path)
     finally:
         lab.down()
-    brought = {kit: "/mnt/kit", tmp_path / "backups": "/mnt/backups"}
+    brought = {kit: "/mnt/kit", tmp_path / "backups": "/mnt/backups/night"}
     brought[tmp_path / "key.txt"] = "/root/key.txt"
     bare = MachineDefinition("bare", REDIS.address, "Bare", ())
     bare = replace(bare, brings={str(here): there for here, there in brought.items()})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -10,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.config import Configuration, load
 from orchestrator.kitkeeping import KitNotPlaced, before, write
 from tasks.backup import dump, proving
 from tasks.host import Host, HostFault, LocalHost
 from tests.kit.conftest import Sh
-from tests.kit.world import NOW, PASSWORD, TOKEN, World
+from tests.kit.world import NOW, PASSWORD, TOKEN, World, files_job, take_files
 
 
 def in_clear(folder: Path) -> str:
@@ -160,3 +163,34 @@ def test_a_secret_that_would_stand_on_the_page_keeps_it_from_being_written(world
         write(configuration, world.settings, NOW, hosts=lambda _: LocalHost())
     assert PASSWORD not in str(told.value)
     assert not world.kit.exists()
+
+
+def test_files_are_in_it_too_and_restored_by_its_page(world: World, tmp_path: Path, sh: Sh) -> None:
+    fleet = (world.folder / "fleet.yaml").read_text()
+    text = fleet.replace("\nkit:", f"\n{files_job(tmp_path / 'vault')}kit:")
+    (world.folder / "fleet.yaml").write_text(text)
+    configuration = load(world.settings.fleet, world.settings.runbooks)
+    assert isinstance(configuration, Configuration), configuration
+    point = take_files(configuration)
+    made = write(configuration, world.settings, NOW, hosts=lambda _: LocalHost())
+    assert f"papers {point} " in made.files["points.txt"]
+    assert f"restic-{PASSWORD}" not in in_clear(world.kit)
+    (block,) = re.findall(r"```sh\n([^`]*restore-files.sh[^`]*)```", made.files["RESTORE.md"])
+    opened = sh(world.kit / "unseal.sh", str(tmp_path / "ada"), str(tmp_path / "open"))
+    assert opened.returncode == 0, opened.stderr
+    (tmp_path / "copied").mkdir()
+    (tmp_path / "vault" / "repository").rename(tmp_path / "copied" / "papers")
+    given = {
+        "KIT": str(world.kit),
+        "BACKUPS": str(tmp_path / "copied"),
+        "OPEN": str(tmp_path / "open"),
+        "FILES": str(tmp_path / "restored"),
+    }
+    done = subprocess.run(
+        ["dash", "-c", block], env={**os.environ, **given}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"holds {point}: 2 files" in done.stdout
+    assert "note:" not in done.stdout
+    (back,) = (tmp_path / "restored").rglob("Größe.txt")
+    assert back.read_text() == "so groß\n"

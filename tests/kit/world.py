@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,12 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.catalog import TaskCatalog
 from orchestrator.config import Configuration, load
+from orchestrator.core.plan import Plan
 from orchestrator.kitkeeping import write
 from orchestrator.settings import Settings
 from tasks.backup import dump, proving
 from tasks.backup.scratch import Programs
+from tasks.catalog import operations
+from tasks.contract import Outcome
 from tasks.host import Host, LocalHost
+from tasks.operation import carry_out
 from tests.backup.rig import Redis, redis
 from tests.backup.systemd import fake_systemd
 from tests.kit.keys import age_key
@@ -44,6 +50,7 @@ services:
     settings: {{password_file: {password}}}
 backups:
   night: {{kind: redis, service: redis, vault: control, folder: "{backups}", at: "02:00"}}
+{jobs}
 kit:
   folder: {folder}/kit
   recipients: [{recipients}]
@@ -75,6 +82,7 @@ def configured(
     addresses: tuple[str, str] = ("127.0.0.1", "127.0.0.2"),
     unit: str = "redis-of-the-test",
     key: Path | None = None,
+    jobs: str = "",
 ) -> tuple[Configuration, Settings]:
     (folder / "runbooks").mkdir(parents=True, exist_ok=True)
     (folder / "runbooks" / "redis.yaml").write_text(RUNBOOK)
@@ -88,6 +96,7 @@ def configured(
             token=token,
             addresses=addresses,
             unit=unit,
+            jobs=jobs,
             key=key or folder / "ssh-key",
             offsite=f"offsite: {offsite}" if offsite else "",
         )
@@ -155,3 +164,38 @@ def standing(place: Path) -> Iterator[tuple[Redis, Path]]:
             proved, _ = proving.prove(LocalHost(), str(taken), Programs())
             assert proved.state == "verified", proved.reason
             yield server, taken
+
+
+FILES_JOB = """\
+  papers:
+    kind: files
+    machine: control
+    vault: control
+    folder: {place}/repository
+    password_file: {place}/restic-password
+    include: ["{place}/papers"]
+    at: "03:00"
+"""
+
+
+def files_job(place: Path) -> str:
+    """A job of this machine's files, with some, one of them with a name in another script."""
+    (place / "papers").mkdir(parents=True)
+    (place / "papers" / "Größe.txt").write_text("so groß\n")
+    (place / "papers" / "plain.conf").write_text("a = 1\n")
+    (place / "restic-password").write_text(f"restic-{PASSWORD}\n")
+    return FILES_JOB.format(place=place)
+
+
+def take_files(configuration: Configuration) -> str:
+    """Pushed and proved by the job's own plan, by the agent's means; the point's id."""
+    job = configuration.inventory.backups["papers"]
+    plan = job.backup_plan(configuration.fleet, TaskCatalog())
+    assert isinstance(plan, Plan)
+    host, detail = LocalHost(), ""
+    for step in plan.rungs[0].branches[0].steps[:2]:
+        operation = operations()[step.operation]
+        result = carry_out(host, operation, step.arguments, ends=host.now() + 60, tell=print)
+        assert result.outcome is Outcome.DONE, result.reason
+        detail = result.detail
+    return str(json.loads(detail)["restore_point"]["id"])
