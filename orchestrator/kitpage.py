@@ -110,8 +110,8 @@ repositories are bundles: `git clone FILE.bundle`.
 _HISTORY = """\
 ## 6. Redis at any second
 
-Where a Redis is captured continuously there are folders `history-NUMBER-TIME-ID`. One of them
-becomes a backup of any second, which then is restored as above:
+Where a Redis is captured continuously there are folders `captured/history-NUMBER-TIME-ID` beside
+its backups. One of them becomes a backup of any second, which then is restored as above:
 
     sh restore-history.sh -t 2026-11-28T14:03:20Z HISTORY NEW
     sh restore-redis.sh NEW
@@ -200,13 +200,15 @@ def _where(configuration: Configuration, place: KitPlace, points: Sequence[Point
 
 
 def _copies(job: Job) -> str:
+    """The copy elsewhere. That of files is read by the same script, that of Redis comes first."""
     away = job.offsite if isinstance(job, RedisJob | FilesJob) else None
     if away is None:
         return ""
-    return (
-        f"; and in the restic repository {away.repository}, its password in {away.password_file}: "
-        f'`restic -r {away.repository} restore latest --tag {job.name} --target "$BACKUPS"`'
-    )
+    opened = f'"$OPEN/machines/{job.vault}/files{away.password_file}"'
+    if isinstance(job, FilesJob):
+        return f"; and in {away.repository} (`-r {away.repository} -p {opened}`)"
+    fetch = f"restic -r {away.repository} --password-file {opened} restore latest --tag {job.name}"
+    return f'; and in {away.repository}: `{fetch} --target "$BACKUPS/{job.name}"`'
 
 
 def _elsewhere(place: KitPlace) -> str:

@@ -210,7 +210,9 @@ def test_the_way_back_is_said_and_leads_back(backup: Path, tmp_path: Path, sh: S
         assert server.ask("GET", "precious") == b"live"
 
 
-@pytest.mark.parametrize("after_s", [0.2, 0.35, 0.5])
+@pytest.mark.parametrize(
+    "after_s", [0.35, *(pytest.param(each, marks=pytest.mark.long) for each in (0.2, 0.5, 0.8))]
+)
 def test_killed_at_any_moment_both_data_sets_are_there_and_it_can_be_done_again(
     backup: Path, tmp_path: Path, sh: Sh, after_s: float
 ) -> None:
