@@ -138,11 +138,10 @@ make_ready() {
     # What a killed restore left: copies of a backup, and nothing else.
     rm -rf -- "$data"/.restore-*
     mkdir -- "$incoming" "$kept"
-    cp -- "$backup/dump.rdb" "$incoming/$DBFILENAME"
-    if [ "$(sha256_of "$incoming/$DBFILENAME")" != "$sha256" ]; then
-        rm -rf -- "$incoming"
-        die "nothing was changed: the copy in $data is not what was proved; is the disk full?"
-    fi
+    cp -- "$backup/dump.rdb" "$incoming/$DBFILENAME" ||
+        give_up "nothing was changed: $backup could not be copied to $data; make room there"
+    [ "$(sha256_of "$incoming/$DBFILENAME")" = "$sha256" ] ||
+        give_up "nothing was changed: the copy in $data is not what was proved; is the disk sound?"
     if [ "$append_only" = yes ]; then
         log=$incoming/$APPENDDIRNAME
         mkdir -- "$log"
@@ -167,10 +166,11 @@ stop() {
         ln -- "$data/$DBFILENAME" "$kept/$DBFILENAME.before-stop"
     fi
     say "stopping $unit"
-    systemctl stop -- "$unit" || give_up
+    refusal="$unit does not stop, so its data was left alone"
+    systemctl stop -- "$unit" || give_up "$refusal"
     case $(unit_says ActiveState) in
     inactive | failed) ;;
-    *) give_up ;;
+    *) give_up "$refusal" ;;
     esac
 }
 
@@ -178,7 +178,7 @@ give_up() {
     rm -rf -- "$incoming"
     rm -f -- "$kept/$DBFILENAME.before-stop"
     rmdir -- "$kept"
-    die "$unit does not stop, so its data was left alone"
+    die "$1"
 }
 
 exchange() {

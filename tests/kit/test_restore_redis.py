@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -230,3 +232,26 @@ def test_killed_at_any_moment_both_data_sets_are_there_and_it_can_be_done_again(
         assert not list(server.folder.glob(".restore-*"))
         logs = [p.read_bytes() for p in server.folder.glob("pre-restore-*/*/*.aof")]
         assert any(b"precious" in each for each in logs)
+
+
+def test_without_room_nothing_is_changed(backup: Path, tmp_path: Path, sh: Sh) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    place = tmp_path / "production"
+    place.mkdir()
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(place)]
+    subprocess.run(mounted, check=True)
+    try:
+        with production(tmp_path, appendonly="yes") as server:
+            # All that is left, and then a little back: less than the backup has.
+            with (place / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+                while filler.write(bytes(4096)):
+                    pass
+            kit = lay_kit(tmp_path, facts(server, append_only="yes", unit=UNIT), backup)
+            done = sh(kit / "restore-redis.sh", str(backup))
+            assert done.returncode == 1
+            assert "could not be copied" in done.stderr
+            assert "make room there" in done.stderr
+            untouched(server, tmp_path)
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
