@@ -98,7 +98,9 @@ def repository(path: Path, into: Path) -> Entry:
 
 
 def _git(path: Path, user: str, *words: str) -> Ran:
-    ran = _HOST.run(("git", "-C", str(path), *words), seconds=GIT_SECONDS, user=user)
+    # One thread packs the same history into the same bytes, which restic then has already.
+    argv = ("git", "-C", str(path), "-c", "pack.threads=1", *words)
+    ran = _HOST.run(argv, seconds=GIT_SECONDS, user=user)
     if not ran.ok:
         raise NotCopied(f"the repository {path} cannot be copied: {ran.complaint}")
     return ran

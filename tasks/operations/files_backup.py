@@ -135,7 +135,7 @@ def judge(wanted: Arguments, before: Seen, now: Seen) -> Met | Unmet:
     if now.staged:
         return Unmet("it did not end well, so whatever was pushed does not count", final=True)
     if not new:
-        return Unmet("there is no new snapshot")
+        return Unmet("there is no new snapshot", final=True)
     made = " in a new repository" if before.fresh else ""
     return Met(f"{point_id(wanted.job, new[-1])} is stored{made}, and not proved yet")
 

@@ -99,7 +99,7 @@ def judge(wanted: Arguments, before: Seen, now: Seen) -> Met | Unmet:
         # No harm is done: they go next time, and a lock is stale within half an hour.
         return Met(f"{len(now.may_go)} snapshots stay for now, the repository is locked", detail)
     if now.may_go:
-        return Unmet(f"still there: {len(now.may_go)} snapshots that may go", detail)
+        return Unmet(f"still there: {len(now.may_go)} snapshots that may go", detail, final=True)
     return Met(f"{len(gone)} removed, {len(now.snapshots)} snapshots are kept", detail)
 
 

@@ -102,8 +102,10 @@ def judge(wanted: Arguments, _before: Seen, now: Seen) -> Met | Unmet:
     if now.there == now.sha256:
         said = f"{now.folder} was read back from {wanted.offsite} and has its own SHA-256"
         return Met(said, now.point)
-    what = "is not what it is here" if now.there else "is not there"
-    return Unmet(f"{now.folder} {what}, in {wanted.offsite}")
+    if now.there:
+        remedy = "`restic check --read-data` of it shows what is damaged"
+        return Unmet(f"{now.folder} is not the same in {wanted.offsite}; {remedy}", final=True)
+    return Unmet(f"{now.folder} is not in {wanted.offsite}", final=True)
 
 
 offsite = Operation(

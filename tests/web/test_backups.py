@@ -8,6 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.backups import BackupRefused, Backups
+from orchestrator.core.filebackups import FilesJob, Push
 from orchestrator.core.restorepoints import PointState, RestorePoint
 from orchestrator.web.access import Role
 from tasks.contract import Outcome
@@ -24,6 +26,20 @@ SAID = {
     "size_bytes": 5,
     "sha256": "ab",
 }
+
+
+FILES = FilesJob(
+    name="one-files",
+    machine="one",
+    vault="two",
+    folder="/r",
+    password_file="/p",
+    rpo_target_s=3600,
+    rpo_maximum_s=7200,
+    include=("/etc/x",),
+    max_bytes=10,
+    push=Push("backup", "/k", 22, ""),
+)
 
 
 def taken(world: World, api: Api) -> RestorePoint:
@@ -63,6 +79,7 @@ def test_a_restore_is_shown_before_and_brings_the_backup_along(world: World, api
     shown = api.get("/api/v1/restore-points/redis-1/plan").json()
     steps = shown["rungs"][0]["waves"][0][0]["steps"]
     assert [each["operation"] for each in steps] == ["backup.send", "redis.restore"]
+    assert "what it has now is kept beside it" in shown["means"]
     assert len(world.orders()) == 1, "nothing was ordered"
 
 
@@ -83,6 +100,39 @@ def test_a_backup_is_proved_again(world: World, api: Api) -> None:
     taken(world, api)
     assert api.post("/api/v1/restore-points/redis-1/verify", {}).status_code == 201
     assert world.orders()[-1].arguments == {"backup": "/b/redis-1"}
+
+
+def test_files_are_pushed_by_their_machine_and_their_points_need_the_job(world: World) -> None:
+    backups = Backups(world.coordinator, {"one-files": FILES})
+    run = backups.take("one-files", reason="a test").run
+    assert [(e.agent, e.machine, e.operation) for e in world.orders()] == [
+        ("one", "one", "files.backup"),
+        ("two", "one", "files.prove"),
+        ("two", "one", "files.check"),
+    ]
+    with pytest.raises(BackupRefused, match="wait for its end"):
+        backups.scan("one-files", reason="a test")
+    with pytest.raises(BackupRefused, match="has no doctor"):
+        backups.examine("one-files", reason="a test")
+    world.coordinator.cancel(run, by="a test")
+    point = RestorePoint(
+        *("one-files-aaaaaaaa", "one-files", "", "one", "two", "/r", 10.0, 10.0, 12.0),
+        *(PointState.VERIFIED, "", 5, "ab", 13.0, "files"),
+    )
+    world.store.restore_points.record(point)
+    (step,) = backups.restore_plan(point).branch(0, 0).steps
+    assert (step.agent, step.operation) == ("one", "files.restore")
+    assert world.store.restore_points.newest_verified("", job="one-files") == point
+    gone = Backups(world.coordinator, {})
+    with pytest.raises(BackupRefused, match="put the job back under that name"):
+        gone.restore(point.id, reason="a test")
+
+
+def test_a_redis_is_not_scanned(world: World, api: Api) -> None:
+    answer = api.post("/api/v1/backups/night/scan", {})
+    assert answer.status_code == 409
+    assert "is of kind 'redis', which cannot be scanned" in answer.json()["detail"]
+    assert world.orders() == []
 
 
 def test_a_failed_one_is_not_restored(world: World, api: Api) -> None:
