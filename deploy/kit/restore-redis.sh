@@ -53,13 +53,13 @@ choose() {
         id=$wanted
         [ -n "$id" ] || id=$(sed -n "s/^$SERVICE //p" "$KIT/points.txt" |
             while read -r each _; do
-                [ ! -f "$folder/$each/dump.rdb" ] || echo "$each"
+                [ -z "$(place_of "$each")" ] || echo "$each"
             done | head -n 1)
         [ -n "$id" ] || id=$(newest_by_manifest)
         [ -n "$id" ] || die "there is no proved backup in $folder; it should hold one of:" \
             "$(sed -n "s/^$SERVICE \([^ ]*\) .*/\1/p" "$KIT/points.txt" | head -n 5 | tr '\n' ' ')"
-        backup=$folder/$id
-        [ -f "$backup/dump.rdb" ] || die "$backup/dump.rdb is not there"
+        backup=$(place_of "$id")
+        [ -n "$backup" ] || die "$id is not in $folder"
     fi
     listed=$KIT/manifests/$id.json
     if [ ! -f "$listed" ]; then
@@ -74,11 +74,15 @@ choose() {
     [ -n "$keys" ] || keys=$(field source_keys "$listed")
 }
 
+# Restored from a repository, it lies deeper.
+place_of() {
+    there=$(find "$folder" -path "*/$1/dump.rdb" | head -n 1)
+    [ -z "$there" ] || dirname -- "$there"
+}
+
 newest_by_manifest() {
-    for each in "$folder"/*/manifest.json; do
-        if [ -f "$each" ] && [ "$(field state "$each")" = verified ]; then
-            basename -- "$(dirname -- "$each")"
-        fi
+    find "$folder" -path '*/redis-*/manifest.json' | while read -r each; do
+        [ "$(field state "$each")" != verified ] || basename -- "$(dirname -- "$each")"
     done | sort | tail -n 1
 }
 

@@ -133,6 +133,8 @@ def test_of_several_the_newest_proved_one_is_taken_also_without_the_kits_list(
     assert unproved.name > newer.name > backup.name
     kit = lay_kit(tmp_path, facts(source), backup, newer)
     assert f"testing {newer}\n" in sh(kit / "restore-redis.sh", "-t", str(backup.parent)).stdout
+    above = sh(kit / "restore-redis.sh", "-t", str(backup.parent.parent))
+    assert f"testing {newer}\n" in above.stdout, "as restic restores it"
     asked = sh(kit / "restore-redis.sh", "-t", "-b", backup.name, str(backup.parent))
     assert f"testing {backup}\n" in asked.stdout
     refused = sh(kit / "restore-redis.sh", "-t", "-b", unproved.name, str(backup.parent))
