@@ -174,15 +174,26 @@ away() {
     fi
 }
 
+# A folder that is gone comes back with the owner and mode that it had.
+folder() {
+    [ ! -d "$2" ] || return 0
+    folder "$(dirname -- "$1")" "$(dirname -- "$2")"
+    mkdir -m 755 -- "$2"
+    if [ -d "$1" ]; then
+        chown --reference="$1" -- "$2"
+        chmod --reference="$1" -- "$2"
+    fi
+}
+
 place() {
     case $part_ in
     link)
-        mkdir -p -- "$(dirname -- "$path")"
+        folder "$into/files$(dirname -- "$path")" "$(dirname -- "$path")"
         away "$path"
         ln -s -f -n -- "$target" "$path"
         ;;
     file | database)
-        (umask 022 && mkdir -p -- "$(dirname -- "$path")")
+        folder "$(dirname -- "$into/$at")" "$(dirname -- "$path")"
         if [ "$part_" = database ]; then
             # Beside the old ones of another moment, it would be read as damaged.
             for end in -wal -shm -journal; do away "$path$end"; done

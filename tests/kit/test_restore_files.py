@@ -65,6 +65,7 @@ def vault(tmp_path: Path) -> Vault:
         (stage / at).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(live / name, stage / at)
         entries.append(entry("file", live / name, at))
+    (stage / f"files{live}").chmod(0o750)
     (live / "link").symlink_to("plain.conf")
     entries.append(entry("link", live / "link", target="plain.conf"))
     (live / "app.db").write_bytes(b"SQLite")
@@ -127,6 +128,16 @@ def test_they_are_put_where_they_were_and_what_is_there_is_kept(
     assert "app.db-wal" not in now
     assert os.readlink(vault.live / "link") == "plain.conf"
     assert stat.S_IMODE((vault.live / NAMES[1]).stat().st_mode) == 0o640
+
+
+def test_a_folder_that_is_gone_comes_back_as_it_was(vault: Vault, tmp_path: Path, sh: Sh) -> None:
+    was = content(vault.live)
+    shutil.rmtree(vault.live)
+    words = ("-j", "job", "-p", str(vault.password), "-P", str(tmp_path / "into"))
+    done = sh(vault.kit / "restore-files.sh", *words)
+    assert done.returncode == 0, done.stderr
+    assert content(vault.live) == was
+    assert stat.S_IMODE(vault.live.stat().st_mode) == 0o750
 
 
 def test_a_copy_elsewhere_is_known_by_what_it_is_a_copy_of(
