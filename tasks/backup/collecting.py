@@ -163,11 +163,11 @@ def _copied(path: Path, into: Path) -> Entry | None:
     before = _stat(path)
     at = f"files{path}"
     try:
-        if stat.S_ISLNK(before.st_mode):
-            return Entry(Part.LINK, str(path), target=os.readlink(path))
-        if not stat.S_ISREG(before.st_mode):
+        if not (stat.S_ISLNK(before.st_mode) or stat.S_ISREG(before.st_mode)):
             return None
         copying.with_folders(path, into / at)
+        if stat.S_ISLNK(before.st_mode):
+            return Entry(Part.LINK, str(path), target=os.readlink(path))
         shutil.copyfile(path, into / at, follow_symlinks=False)
     except FileNotFoundError as error:
         raise _Moved(f"{path} went away while it was copied") from error
@@ -185,6 +185,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tasks.backup.collecting")
     parser.add_argument("--settings", type=Path, required=True)
     arguments = parser.parse_args()
+    os.umask(0o077)
     try:
         settings = read_arguments(Settings, json.loads(arguments.settings.read_text()))
         print(collect(settings).told())

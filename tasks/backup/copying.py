@@ -50,6 +50,8 @@ def with_folders(path: Path, copy: Path) -> None:
         each.mkdir(mode=0o700)
     for like, folder in zip(path.parents, missing, strict=False):
         _like(folder, like.stat())
+        # Who copies must be able to go on, also where it is not root.
+        folder.chmod(folder.stat().st_mode & 0o7777 | 0o700)
 
 
 def database(path: Path, into: Path) -> Entry:

@@ -116,15 +116,27 @@ _PUT = """\
 there() { [ -e "$1" ] || [ -L "$1" ]; }
 # What was there before stays under its other name, also when this is run twice.
 away() { if there "$1" && ! there "$1@"; then mv -T -- "$1" "$1@"; fi; }
+# A folder that is gone comes back with the owner and mode that it had.
+folder() {
+    [ ! -d "$2" ] || return 0
+    folder "$(dirname -- "$1")" "$(dirname -- "$2")"
+    mkdir -- "$2"
+    [ "$(id -u)" != 0 ] || chown --reference="$1" -- "$2"
+    chmod --reference="$1" -- "$2"
+}
 put() {
-    mkdir -p -- "$(dirname -- "$2")"
+    folder "$(dirname -- "$1")" "$(dirname -- "$2")"
     cp -T -- "$1" "$2.new"
     [ "$(id -u)" != 0 ] || chown "$4" -- "$2.new"
     chmod "$3" -- "$2.new"
     away "$2"
     mv -f -T -- "$2.new" "$2"
 }
-link() { mkdir -p -- "$(dirname -- "$2")"; away "$2"; ln -s -f -n -- "$1" "$2"; }
+link() {
+    folder "files$(dirname -- "$2")" "$(dirname -- "$2")"
+    away "$2"
+    ln -s -f -n -- "$1" "$2"
+}
 """
 _BACK = """\
 back() { if [ -e "$1@" ] || [ -L "$1@" ]; then mv -f -T -- "$1@" "$1"; fi; }

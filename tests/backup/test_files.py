@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -16,6 +18,8 @@ import pytest
 
 from tasks.contract import Outcome
 from tests.backup.filesrig import JOB, Site, point, site
+from tests.contracts.sshd import running_sshd
+from tests.integration.rig import running, wait_for
 
 
 @pytest.fixture
@@ -41,6 +45,12 @@ def restored(at: Site, name: str) -> Path:
 
 
 def test_pushed_proved_copied_and_restored(far: Site) -> None:
+    inner = far.live / "store" / "index"
+    inner.chmod(0o750)
+    if os.geteuid() == 0:
+        os.chown(inner, 4242, 4343)
+        os.chown(inner / "data.bin", 4242, 4343)
+    owner = inner.stat().st_uid, inner.stat().st_gid, inner.stat().st_mode
     pushed = far.backup()
     assert pushed.outcome is Outcome.DONE, pushed.reason
     assert "is stored in a new repository, and not proved yet" in pushed.reason
@@ -57,14 +67,16 @@ def test_pushed_proved_copied_and_restored(far: Site) -> None:
         opened.execute("DELETE FROM notes")
         opened.commit()
     (far.live / ".env").write_text("damaged")
-    shutil.rmtree(far.live / "store" / "index")
+    shutil.rmtree(inner)
     folder = restored(far, known["id"])
     assert (far.live / ".env").read_text() == "damaged", "nothing in use is touched"
     subprocess.run(["sh", folder / "place.sh"], check=True)
     subprocess.run(["sh", folder / "place.sh"], check=True)
     assert (far.live / ".env").read_text() == "SECRET=1\n"
     assert (far.live / ".env").stat().st_mode & 0o777 == 0o600
-    assert (far.live / "store" / "index" / "data.bin").stat().st_size == 300_000
+    assert (inner / "data.bin").stat().st_size == 300_000
+    assert (inner / "data.bin").stat().st_uid == owner[0]
+    assert (inner.stat().st_uid, inner.stat().st_gid, inner.stat().st_mode) == owner
     with closing(far.database()) as opened:
         assert opened.execute("SELECT count(*) FROM notes").fetchone() == (500,)
     clone = far.home / "clone"
@@ -83,11 +95,13 @@ def test_the_machines_key_can_add_and_not_remove(far: Site) -> None:
     (snapshot,) = far.snapshots()
     way = f"ssh -i {far.sshd.home}/key -p {far.sshd.port} -o BatchMode=yes"
     program = f"{way} -o UserKnownHostsFile={far.sshd.home}/known_hosts 127.0.0.1"
-    served = ["-r", "rclone:x", "-o", f"rclone.program={program}"]
-    for words in (["forget", snapshot], ["forget", "--keep-last", "1", "--prune", snapshot]):
-        argv = ["restic", *served, "--password-file", str(far.password), "--no-cache", *words]
-        ran = subprocess.run(argv, capture_output=True, text=True, check=False)
-        assert far.snapshots() == [snapshot], ran.stderr
+    argv = ["restic", "-r", "rclone:x", "-o", f"rclone.program={program}", "--no-cache"]
+    argv += ["--password-file", str(far.password), "forget", snapshot]
+    log = far.home / "forget.log"
+    with running(argv, log, {}):
+        # It tries for minutes; the first answer shows enough.
+        wait_for("a refusal", lambda: "403 Forbidden" in log.read_text(), seconds=60)
+    assert far.snapshots() == [snapshot]
     shell = subprocess.run(
         [*program.split(), "cat", "/etc/passwd"],
         capture_output=True,
@@ -148,6 +162,32 @@ def test_copies_elsewhere_are_proved_there(here: Site, tmp_path: Path) -> None:
     subprocess.run(argv, check=True, capture_output=True)
     (found,) = (tmp_path / "stranger").rglob(".env")
     assert found.read_text() == "SECRET=1\n"
+
+
+def test_copies_over_sftp(here: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the ssh settings of whoever runs the vault's agent, which are a file of the test's."""
+    with running_sshd(tmp_path) as door:
+        settings = tmp_path / "ssh_config"
+        settings.write_text(
+            f"Host elsewhere\n HostName 127.0.0.1\n Port {door.port}\n"
+            f" User {getpass.getuser()}\n IdentityFile {door.home}/key\n"
+            f" UserKnownHostsFile {door.home}/known_hosts\n BatchMode yes\n"
+        )
+        program = tmp_path / "bin" / "ssh"
+        program.parent.mkdir()
+        program.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {settings} "$@"\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+        assert here.backup().outcome is Outcome.DONE
+        assert here.prove().outcome is Outcome.DONE
+        where = f"sftp:elsewhere:{tmp_path}/away"
+        other = {"offsite": where, "offsite_password_file": str(here.password)}
+        copied = here.at_vault("files.offsite", **other)
+        assert copied.outcome is Outcome.DONE, copied.reason
+        assert point(copied)["offsite"] == where
+    away = here.at_vault("files.offsite", **{**other, "offsite": f"{where}-too"})
+    assert away.outcome is Outcome.FAILED, "nobody listens there any more"
+    assert point(here.prove())["state"] == "verified", "which says nothing against it here"
 
 
 def test_the_catalogue_is_rebuilt_from_the_repository_alone(here: Site) -> None:

@@ -32,12 +32,27 @@ def here(tmp_path: Path) -> Iterator[Site]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A vault with a proved snapshot; each test has a copy, for restic takes its time."""
+    with site(tmp_path_factory.mktemp("kept")) as made:
+        assert made.backup().outcome is Outcome.DONE
+        assert made.prove().outcome is Outcome.DONE
+        return made.repository.parent
+
+
 @pytest.fixture
-def good(here: Site) -> Site:
+def good(here: Site, kept: Path) -> Site:
     """With a proved snapshot."""
-    assert here.backup().outcome is Outcome.DONE
-    assert here.prove().outcome is Outcome.DONE
+    shutil.copytree(kept, here.repository.parent, dirs_exist_ok=True)
     return here
+
+
+def namespace(*options: str) -> list[str]:
+    """What begins a command whose processes are all ended with it, or whose name is another."""
+    if os.geteuid() != 0:
+        pytest.skip("a name space of its own needs root")
+    return ["unshare", *options]
 
 
 def collected(at: Site, **but: Any) -> filemanifest.FileManifest:
@@ -228,20 +243,25 @@ def test_stale_locks_keep_nobody(good: Site) -> None:
 
 def _lock(at: Site, host: str, what: str) -> Path:
     """A lock of a process that is gone: made by restic itself, killed, and renamed to `host`."""
-    before = set((at.repository / "locks").iterdir())
-    argv = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', host, "restic", "-r"]
+    before = _locks(at)
+    argv = [*namespace("--uts"), "sh", "-c", 'hostname "$0" && exec "$@"', host, "restic", "-r"]
     argv += [str(at.repository), "--password-file", str(at.password), "--no-cache", "--quiet"]
     argv += ["backup", "--tag", what, "--stdin"] if what == "push" else ["check", "--read-data"]
     child = subprocess.Popen(argv, stdin=subprocess.PIPE, start_new_session=True)
     try:
-        wait_for("a lock", lambda: bool(set((at.repository / "locks").iterdir()) - before))
+        wait_for("a lock", lambda: bool(_locks(at) - before))
         os.killpg(child.pid, signal.SIGSTOP)
-        found = set((at.repository / "locks").iterdir()) - before
+        found = _locks(at) - before
     finally:
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
     assert found, "it was over too soon"
     return found.pop()
+
+
+def _locks(at: Site) -> set[Path]:
+    """Those that are whole; restic writes one under another name first."""
+    return {each for each in (at.repository / "locks").iterdir() if "-" not in each.name}
 
 
 def test_killed_in_the_middle_of_a_push_and_again(good: Site) -> None:
@@ -252,9 +272,12 @@ def test_killed_in_the_middle_of_a_push_and_again(good: Site) -> None:
         "from tasks.operation import carry_out\n"
         "carry_out(LocalHost(), operations()['files.backup'], json.load(sys.stdin), ends=2e12)"
     )
-    argv = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, "-c"]
+    apart = namespace("--pid", "--fork", "--kill-child", "--mount-proc")
     child = subprocess.Popen(
-        [*argv, script], stdin=subprocess.PIPE, cwd=ROOT, start_new_session=True
+        [*apart, sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        cwd=ROOT,
+        start_new_session=True,
     )
     assert child.stdin
     child.stdin.write(json.dumps(job).encode())

@@ -62,6 +62,12 @@ def test_a_restore_asks_first_and_a_dry_run_sends_nothing(world: World, online: 
     assert [each.operation for each in world.orders()] == ["backup.send", "redis.restore"]
 
 
+def test_a_scan_that_its_kind_does_not_have_is_said(online: Run) -> None:
+    ran = online("backup", "scan", "night")
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "is of kind 'redis', which cannot be scanned" in ran.stderr
+
+
 def test_what_is_not_there_is_a_fault_of_usage(online: Run) -> None:
     for words in (("run", "none"), ("show", "none"), ("restore", "none"), ("verify", "none")):
         ran = online("backup", *words)

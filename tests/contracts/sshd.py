@@ -69,6 +69,7 @@ def running_sshd(home: Path, environment: Mapping[str, str] | None = None) -> It
         f"ListenAddress 127.0.0.1:{port}\nHostKey {home}/host_key\nPidFile none\nUsePAM no\n"
         f"AuthorizedKeysFile {home}/authorized_keys\nStrictModes no\n"
         "PasswordAuthentication no\nPermitRootLogin prohibit-password\n"
+        "Subsystem sftp internal-sftp\n"
         + (
             f"SetEnv {' '.join(f'{k}={v}' for k, v in environment.items())}\n"
             if environment
