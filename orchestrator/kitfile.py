@@ -43,6 +43,8 @@ class KitPlace:
 
 
 def _recipient(given: str) -> str:
+    if "SECRET-KEY" in given.upper() or "PRIVATE KEY" in given.upper():
+        raise ValueError("is a private key, which has no place here; name its public half (age1…)")
     if read_recipient(given) is None:
         raise ValueError(
             "must be a public key of age (age1…, by age-keygen) or SSH (ssh-ed25519 …) and after "

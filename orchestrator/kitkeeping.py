@@ -17,7 +17,6 @@ from orchestrator.config import Configuration
 from orchestrator.core.plan import Fault
 from orchestrator.kitfile import Far, KitPlace
 from orchestrator.kitmaking import Hosts, Kit, SecretInClear, make
-from orchestrator.kitpoints import redis_jobs
 from orchestrator.ports import Clock, Store
 from orchestrator.settings import Settings
 from tasks.host import HostFault, LocalHost
@@ -148,7 +147,7 @@ class KitKeeper:
         listed = listed_points(Path(wanted.folder))
         newest = (
             self._store.restore_points.newest_verified(job.service, job=job.name)
-            for job in redis_jobs(self._configuration)
+            for job in self._configuration.inventory.backups.values()
         )
         return any(point is not None and point.id not in listed for point in newest)
 

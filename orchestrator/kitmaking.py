@@ -18,13 +18,19 @@ from pathlib import Path
 
 from orchestrator import door, kitpage
 from orchestrator.config import Configuration
-from orchestrator.core.redisbackups import RedisJob
 from orchestrator.kitfile import KitPlace
-from orchestrator.kitpoints import Point, line, points_of, public, redis_jobs
+from orchestrator.kitpoints import (
+    Point,
+    files_jobs,
+    name_of,
+    points_of,
+    redis_jobs,
+    secret_files,
+    words_of,
+)
 from orchestrator.settings import Settings
 from orchestrator.setup import SHIPPED
 from orchestrator.wording import moment
-from tasks.backup import manifest as manifests
 from tasks.backup.asking import Where
 from tasks.host import Host, HostFault, LocalHost
 from tasks.kit import secrets
@@ -81,8 +87,9 @@ def make(
 def _gathered(configuration: Configuration, hosts: Hosts | None) -> list[Machine]:
     inventory = configuration.inventory
     fleet = inventory.fleet
-    vaults = {each.vault for each in inventory.backups.values()}
-    names = [n for n in fleet.machines if fleet.services_on(n) or n in vaults | {fleet.control}]
+    jobs = inventory.backups.values()
+    more = {fleet.control, *(each.vault for each in jobs), *(each.machine for each in jobs)}
+    names = [each for each in fleet.machines if fleet.services_on(each) or each in more]
 
     def ask(name: str) -> Machine:
         if hosts is not None:
@@ -100,24 +107,21 @@ def _one(configuration: Configuration, name: str, host: Host) -> Machine:
     inventory = configuration.inventory
     fleet = inventory.fleet
     address = fleet.machines[name].address
-    wanted, keys = [], set()
+    wanted = []
     for each in fleet.services_on(name):
         redis = None
-        password = str(each.settings.get("password_file", ""))
-        keys.add(password)
         if any(job.service == each.name for job in redis_jobs(configuration)):
-            port = each.settings.get("port", 6379)
-            redis = Where(each.unit, address, int(port), password)
+            port, password = each.settings.get("port", 6379), each.settings.get("password_file", "")
+            redis = Where(each.unit, address, int(port), str(password))
         wanted.append(Wanted(each.name, each.unit, redis))
-    points: list[Point] = []
+    keys = secret_files(configuration, name)
+    keys |= {str(each.settings.get("password_file", "")) for each in fleet.services_on(name)}
+    if name == fleet.control:
+        keys |= {str(Path(each.key).expanduser()) for each in inventory.access.values()}
     try:
-        for job in redis_jobs(configuration):
-            if job.vault == name:
-                keys.add(str(fleet.services[job.service].settings.get("password_file", "")))
-                points += points_of(host, job)
-        if name == fleet.control:
-            keys |= {str(Path(each.key).expanduser()) for each in inventory.access.values()}
-        return Machine(name, collect(host, wanted, sorted(keys - {""})), tuple(points))
+        jobs = [each for each in inventory.backups.values() if each.vault == name]
+        points = tuple(point for job in jobs for point in points_of(host, job))
+        return Machine(name, collect(host, wanted, sorted(keys - {""})), points)
     except HostFault as fault:
         return Machine(name, away=str(fault))
 
@@ -214,8 +218,7 @@ class _Making:
 
     def _facts(self, machine: str, service: str, facts: Mapping[str, str]) -> None:
         name = f"services/{service}.sh"
-        words = {"MACHINE": machine, **facts}
-        self._files[name] = "".join(f"{key}={shlex.quote(each)}\n" for key, each in words.items())
+        self._files[name] = _words({"MACHINE": machine, **facts})
         # One that did not answer says less than it said before.
         if not facts["VERSION"] and name in self._before:
             self._files[name] = self._before[name]
@@ -233,32 +236,32 @@ class _Making:
 
     def _list(self, points: tuple[Point, ...]) -> None:
         """points.txt is for the scripts: the newest first, one on a line."""
-        lines = []
-        newest = sorted(points, key=lambda each: each.manifest.covers_until, reverse=True)
-        for each in newest:
-            lines.append(line(each))
-            name = f"manifests/{each.manifest.id}.json"
-            self._files[name] = manifests.to_json(public(each.manifest))
+        newest = sorted(points, key=lambda each: each.covers_until, reverse=True)
+        lines = [each.line for each in newest]
+        for each in points:
+            self._files[f"manifests/{each.id}.json"] = each.text
         away = {each.name for each in self._found if each.away}
-        for job in redis_jobs(self._configuration):
+        for job in self._inventory.backups.values():
             if job.vault in away:
-                lines += self._points_before(job)
+                lines += self._points_before(name_of(job))
         self._files["points.txt"] = "".join(lines)
+        for job in files_jobs(self._configuration):
+            self._files[f"files/{job.name}.sh"] = _words(words_of(job))
 
-    def _points_before(self, job: RedisJob) -> Iterator[str]:
-        for known in self._before.get("points.txt", "").splitlines(keepends=True):
-            service, point, *_ = known.split()
-            if service == job.service:
-                name = f"manifests/{point}.json"
-                self._files[name] = self._before.get(name, "")
-                yield known
+    def _points_before(self, name: str) -> Iterator[str]:
+        for line in self._before.get("points.txt", "").splitlines(keepends=True):
+            of, point, *_ = line.split()
+            if of == name:
+                path = f"manifests/{point}.json"
+                self._files[path] = self._before.get(path, "")
+                yield line
 
     def _mark(self, points: tuple[Point, ...]) -> str:
         said = {
             "version": VERSION,
             "fleet": self._inventory.fleet.name,
             "made_at": self._now,
-            "points": [each.manifest.id for each in points],
+            "points": [each.id for each in points],
             "missing": self._missing,
         }
         return json.dumps(said, indent=1) + "\n"
@@ -269,6 +272,11 @@ class _Making:
                 continue
             if any(each in text for each in filter(secrets.tells, self._secrets)):
                 raise SecretInClear(f"{path} would hold a secret in clear; no kit was written")
+
+
+def _words(words: Mapping[str, str]) -> str:
+    """As a shell reads them back."""
+    return "".join(f"{name}={shlex.quote(each)}\n" for name, each in words.items())
 
 
 def _yaml(folder: Path) -> list[Path]:

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from orchestrator.config import Configuration
+from orchestrator.core.backups import Job
+from orchestrator.core.filebackups import FilesJob
 from orchestrator.core.graph import waves
 from orchestrator.core.redisbackups import RedisJob
 from orchestrator.kitfile import Far, KitPlace
-from orchestrator.kitpoints import Point, redis_jobs
+from orchestrator.kitpoints import Point, files_jobs, redis_jobs
 from orchestrator.wording import moment
 
 SHOWN = 3  #: points of each job on the page; points.txt has more
@@ -31,9 +33,10 @@ Set these first; all blocks below use them.
 
 ```sh
 KIT=/mnt/kit          # this folder
-BACKUPS=/mnt/backups  # where the backups are, or were copied to (see 3)
+BACKUPS=/mnt/backups  # where the backups were copied to, a folder for each job (see 3)
 KEY=/root/key.txt     # your private key, of age or SSH
 OPEN=/root/unsealed   # where what is sealed goes, on this machine; remove it at the end
+FILES=/root/restored  # where restored files go first
 ```
 
 ## 1. Is this folder whole?
@@ -76,24 +79,39 @@ cd "$KIT" && sh place-files.sh {machine} "$OPEN"
 Then test the newest proved backup; nothing is changed by that:
 
 ```sh
-cd "$KIT" && sh restore-redis.sh -s {service} -t "$BACKUPS"
+cd "$KIT" && sh restore-redis.sh -s {service} -t "$BACKUPS/{job}"
 ```
 
 And restore it. Another machine may need `-h ADDRESS`, another unit `-u UNIT`:
 
 ```sh
-cd "$KIT" && sh restore-redis.sh -s {service} "$BACKUPS"
+cd "$KIT" && sh restore-redis.sh -s {service} "$BACKUPS/{job}"
 ```
 
 It ends with `done:` and the number of keys that the server itself loaded. An older backup: `-b ID`,
 with an ID of `points.txt`. Afterwards, replicas are attached again with `REPLICAOF`.
 """
 
+_FILES = """\
+## 5. Files: {job}
+
+They are of {machine}. What its newest proved snapshot has comes into a folder of its own, each
+file compared by its SHA-256; nothing in use is touched:
+
+```sh
+cd "$KIT" && mkdir -p "$FILES" && sh restore-files.sh -j {job} \\
+    -p "$OPEN/machines/{vault}/files{password}" -r "$BACKUPS/{job}" "$FILES/{job}"
+```
+
+With `-P` it also puts everything where it was on {machine}, and renames what is there. Git
+repositories are bundles: `git clone FILE.bundle`.
+"""
+
 _HISTORY = """\
 ## 6. Redis at any second
 
-Where a Redis is captured continuously there are folders `history-NUMBER-TIME-ID`. One of them
-becomes a backup of any second, which then is restored as above:
+Where a Redis is captured continuously there are folders `captured/history-NUMBER-TIME-ID` beside
+its backups. One of them becomes a backup of any second, which then is restored as above:
 
     sh restore-history.sh -t 2026-11-28T14:03:20Z HISTORY NEW
     sh restore-redis.sh NEW
@@ -124,19 +142,23 @@ def page(
     fleet = configuration.fleet
     head = _HEAD.format(fleet=fleet.name, made=moment(now), packages=" ".join(_programs(files)))
     parts = [head, _where(configuration, place, points), _sealed(files)]
-    for job in _jobs(configuration):
-        service = fleet.services[job.service]
-        machine = fleet.machines[service.machine]
-        words = {"service": service.name, "machine": machine.name, "unit": service.unit}
-        parts.append(_REDIS.format(**words, address=machine.address))
+    parts += _restoring(configuration)
     order = "".join(f"{n}. {line}\n" for n, line in enumerate(_order(configuration), 1))
     parts += [_HISTORY, _ORDER.format(order=order), _inventory(configuration), _missing(missing)]
     return "\n".join(parts)
 
 
-def _jobs(configuration: Configuration) -> list[RedisJob]:
-    """One for each Redis, whatever number of jobs it has."""
-    return list({each.service: each for each in redis_jobs(configuration)}.values())
+def _restoring(configuration: Configuration) -> Iterator[str]:
+    fleet = configuration.fleet
+    # One for each Redis, whatever number of jobs it has.
+    for redis in {each.service: each for each in redis_jobs(configuration)}.values():
+        service = fleet.services[redis.service]
+        machine = fleet.machines[service.machine]
+        words = {"service": service.name, "machine": machine.name, "unit": service.unit}
+        yield _REDIS.format(**words, job=redis.name, address=machine.address)
+    for job in files_jobs(configuration):
+        words = {"job": job.name, "machine": job.machine, "vault": job.vault}
+        yield _FILES.format(**words, password=job.password_file)
 
 
 def _programs(files: Mapping[str, str]) -> list[str]:
@@ -154,25 +176,39 @@ def _where(configuration: Configuration, place: KitPlace, points: Sequence[Point
     inventory = configuration.inventory
     lines = ["## 3. Where the backups are", ""]
     for job in inventory.backups.values():
-        vault = inventory.fleet.machines[job.vault]
-        access = inventory.access[job.vault]
-        way = f"{access.user}@{vault.address}:{job.folder}"
+        vault, access = inventory.fleet.machines[job.vault], inventory.access[job.vault]
+        way = f"-P {access.port} {access.user}@{vault.address}:{job.folder}"
         lines.append(f"- {job.name} ({job.kind} of {job.subject}): {job.folder} on {job.vault}, ")
-        lines[-1] += f"as `scp -r -P {access.port} {way} .`"
+        lines[-1] += f'as `scp -r {way} "$BACKUPS/{job.name}"`{_copies(job)}'
     lines.append(f"- this kit: {place.folder} on {inventory.fleet.control}{_elsewhere(place)}")
     lines += [
         "",
-        "The newest that were proved by loading and counting them (`points.txt` has more):",
+        "The newest that were proved by opening and counting them (`points.txt` has more):",
     ]
-    lines += ["", "| backup | of | all until | keys | bytes | where |", "|---|---|---|---|---|---|"]
-    newest = sorted(points, key=lambda each: each.manifest.covers_until, reverse=True)
+    lines += [
+        "",
+        "| backup | of | all until | bytes | holds | where |",
+        "|---|---|---|---|---|---|",
+    ]
+    newest = sorted(points, key=lambda each: each.covers_until, reverse=True)
     for each in newest[: SHOWN * max(1, len(inventory.backups))]:
-        known = each.manifest
-        cells = (known.id, each.service, moment(known.covers_until), each.keys, known.size_bytes)
+        cells = (each.id, each.of, moment(each.covers_until), each.size_bytes, each.holds)
         lines.append(f"| {' | '.join(map(str, cells))} | {each.location} |")
     if not points:
         lines.append("| none, when this kit was made | | | | | |")
     return "\n".join([*lines, ""])
+
+
+def _copies(job: Job) -> str:
+    """The copy elsewhere. That of files is read by the same script, that of Redis comes first."""
+    away = job.offsite if isinstance(job, RedisJob | FilesJob) else None
+    if away is None:
+        return ""
+    opened = f'"$OPEN/machines/{job.vault}/files{away.password_file}"'
+    if isinstance(job, FilesJob):
+        return f"; and in {away.repository} (`-r {away.repository} -p {opened}`)"
+    fetch = f"restic -r {away.repository} --password-file {opened} restore latest --tag {job.name}"
+    return f'; and in {away.repository}: `{fetch} --target "$BACKUPS/{job.name}"`'
 
 
 def _elsewhere(place: KitPlace) -> str:

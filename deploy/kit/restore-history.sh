@@ -38,7 +38,9 @@ check_chain() {
         die "refused: $log/appendonly.aof.1.base.rdb is not the dump that was received"
     [ -f "$history/chain.jsonl" ] || return 0
     while read -r line; do
-        number=$(in_line number) sha256=$(in_line sha256) chain=$(in_line chain)
+        number=$(in_line number)
+        [ "$number" -le "$kept" ] || break
+        sha256=$(in_line sha256) chain=$(in_line chain)
         before=$(printf '%s%s' "$before" "$sha256" | sha256sum | cut -d ' ' -f 1)
         [ "$chain" = "$before" ] ||
             die "refused: $history/chain.jsonl: segment $number does not follow the one before"
@@ -51,12 +53,8 @@ in_line() {
     say "$line" | sed -n 's/.*"'"$1"'": "\{0,1\}\([^",}]*\).*/\1/p'
 }
 
-# The segments that begin no later than the second wanted; the last one is cut, in a copy.
-cut_log() {
-    into=$scratch/appendonlydir
-    mkdir -- "$into"
-    ln -s -- "$log/appendonly.aof.1.base.rdb" "$into/"
-    say 'file appendonly.aof.1.base.rdb seq 1 type b' >"$into/appendonly.aof.manifest"
+# How many segments begin no later than the second wanted. What comes later may be damaged.
+choose() {
     count=$(grep -c ' type i$' "$log/appendonly.aof.manifest" || :)
     kept=0
     while [ "$kept" -lt "$count" ]; do
@@ -64,13 +62,27 @@ cut_log() {
         first=$(head -n 1 -- "$next" | sed -n 's/^#TS:\([0-9]*\).*/\1/p')
         if [ -n "$at" ] && [ "${first:-0}" -gt "$at" ]; then break; fi
         kept=$((kept + 1))
-        ln -s -- "$next" "$into/"
-        say "file appendonly.aof.$kept.incr.aof seq $kept type i" >>"$into/appendonly.aof.manifest"
     done
     [ "$kept" -gt 0 ] || die "$history begins after the time wanted; use an older one"
-    last=$into/appendonly.aof.$kept.incr.aof
-    rm -- "$last"
-    cp -- "$log/appendonly.aof.$kept.incr.aof" "$last"
+}
+
+# Those segments; the last one is cut, in a copy.
+cut_log() {
+    into=$scratch/appendonlydir
+    mkdir -- "$into"
+    ln -s -- "$log/appendonly.aof.1.base.rdb" "$into/"
+    say 'file appendonly.aof.1.base.rdb seq 1 type b' >"$into/appendonly.aof.manifest"
+    number=1
+    while [ "$number" -le "$kept" ]; do
+        segment=appendonly.aof.$number.incr.aof
+        say "file $segment seq $number type i" >>"$into/appendonly.aof.manifest"
+        if [ "$number" = "$kept" ]; then
+            cp -- "$log/$segment" "$into/"
+        else
+            ln -s -- "$log/$segment" "$into/"
+        fi
+        number=$((number + 1))
+    done
     [ -n "$at" ] || return 0
     # A command that is cut off at the very end, in the open segment, is left out by the server
     # itself when it loads; damage anywhere else makes that loading fail.
@@ -123,6 +135,7 @@ write_manifest() {
 END
 }
 
+choose
 check_chain
 scratch_begin
 cut_log

@@ -53,13 +53,13 @@ choose() {
         id=$wanted
         [ -n "$id" ] || id=$(sed -n "s/^$SERVICE //p" "$KIT/points.txt" |
             while read -r each _; do
-                [ ! -f "$folder/$each/dump.rdb" ] || echo "$each"
+                [ -z "$(place_of "$each")" ] || echo "$each"
             done | head -n 1)
         [ -n "$id" ] || id=$(newest_by_manifest)
         [ -n "$id" ] || die "there is no proved backup in $folder; it should hold one of:" \
             "$(sed -n "s/^$SERVICE \([^ ]*\) .*/\1/p" "$KIT/points.txt" | head -n 5 | tr '\n' ' ')"
-        backup=$folder/$id
-        [ -f "$backup/dump.rdb" ] || die "$backup/dump.rdb is not there"
+        backup=$(place_of "$id")
+        [ -n "$backup" ] || die "$id is not in $folder"
     fi
     listed=$KIT/manifests/$id.json
     if [ ! -f "$listed" ]; then
@@ -74,11 +74,15 @@ choose() {
     [ -n "$keys" ] || keys=$(field source_keys "$listed")
 }
 
+# Restored from a repository, it lies deeper.
+place_of() {
+    there=$(find "$folder" -path "*/$1/dump.rdb" | head -n 1)
+    [ -z "$there" ] || dirname -- "$there"
+}
+
 newest_by_manifest() {
-    for each in "$folder"/*/manifest.json; do
-        if [ -f "$each" ] && [ "$(field state "$each")" = verified ]; then
-            basename -- "$(dirname -- "$each")"
-        fi
+    find "$folder" -path '*/redis-*/manifest.json' | while read -r each; do
+        [ "$(field state "$each")" != verified ] || basename -- "$(dirname -- "$each")"
     done | sort | tail -n 1
 }
 
@@ -138,11 +142,10 @@ make_ready() {
     # What a killed restore left: copies of a backup, and nothing else.
     rm -rf -- "$data"/.restore-*
     mkdir -- "$incoming" "$kept"
-    cp -- "$backup/dump.rdb" "$incoming/$DBFILENAME"
-    if [ "$(sha256_of "$incoming/$DBFILENAME")" != "$sha256" ]; then
-        rm -rf -- "$incoming"
-        die "nothing was changed: the copy in $data is not what was proved; is the disk full?"
-    fi
+    cp -- "$backup/dump.rdb" "$incoming/$DBFILENAME" ||
+        give_up "nothing was changed: $backup could not be copied to $data; make room there"
+    [ "$(sha256_of "$incoming/$DBFILENAME")" = "$sha256" ] ||
+        give_up "nothing was changed: the copy in $data is not what was proved; is the disk sound?"
     if [ "$append_only" = yes ]; then
         log=$incoming/$APPENDDIRNAME
         mkdir -- "$log"
@@ -167,10 +170,11 @@ stop() {
         ln -- "$data/$DBFILENAME" "$kept/$DBFILENAME.before-stop"
     fi
     say "stopping $unit"
-    systemctl stop -- "$unit" || give_up
+    refusal="$unit does not stop, so its data was left alone"
+    systemctl stop -- "$unit" || give_up "$refusal"
     case $(unit_says ActiveState) in
     inactive | failed) ;;
-    *) give_up ;;
+    *) give_up "$refusal" ;;
     esac
 }
 
@@ -178,7 +182,7 @@ give_up() {
     rm -rf -- "$incoming"
     rm -f -- "$kept/$DBFILENAME.before-stop"
     rmdir -- "$kept"
-    die "$unit does not stop, so its data was left alone"
+    die "$1"
 }
 
 exchange() {

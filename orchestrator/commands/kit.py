@@ -40,7 +40,7 @@ def kit(directory: Path | None, as_json: bool) -> None:
         raise Stop(Exit.FAULT, fault) from fault
     wanted = found.inventory.kit
     folder = into or (wanted.folder if wanted else "")
-    points = [each.manifest.id for each in made.points]
+    points = [each.id for each in made.points]
     if as_json:
         shown = {"folder": folder, "files": sorted(made.files), "points": points}
         print_json({**shown, "sealed": made.sealed, "missing": list(made.missing)})

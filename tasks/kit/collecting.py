@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 
 from tasks.backup.asking import Where
 from tasks.backup.discovery import Found, discover
-from tasks.host import Host
+from tasks.host import Host, HostFault
 
 ANSWER_SECONDS = 20.0
 #: A larger file is no configuration.
@@ -71,11 +71,14 @@ def collect(host: Host, wanted: Sequence[Wanted], secret_files: Collection[str] 
         programs += _programs(unit)
         paths |= dict.fromkeys([*_unit_files(unit), *_named(unit)], False)
         if each.redis and unit["LoadState"] != UNASKED:
-            found = discover(host, each.redis)
-            more = [path for path in (found.config_file, found.setting("aclfile")) if path]
-            paths |= dict.fromkeys([*more, *_included(host, found.config_file)], False)
+            try:
+                found = discover(host, each.redis)
+                paths |= dict.fromkeys(_of_redis(host, found), False)
+                facts[each.service] = _facts(host, each, found)
+            except HostFault as fault:
+                missing.append(f"{each.service}: {fault}")
+                continue
             programs += [line.split()[0] for line in found.modules if line.split()]
-            facts[each.service] = _facts(host, each, found)
             missing += [f"{each.service}: {reason}" for reason in found.unread]
     paths |= dict.fromkeys(secret_files, True)
     read = [_read(host, path, secret) for path, secret in paths.items()]
@@ -133,8 +136,9 @@ def _named(unit: Mapping[str, str]) -> Iterator[str]:
                 yield path
 
 
-def _included(host: Host, path: str) -> Iterator[str]:
-    for line in (host.read(path) or "").splitlines() if path else ():
+def _of_redis(host: Host, found: Found) -> Iterator[str]:
+    yield from (path for path in (found.config_file, found.setting("aclfile")) if path)
+    for line in (host.read(found.config_file) or "").splitlines() if found.config_file else ():
         words = line.split()
         if len(words) == 2 and words[0].lower() == "include" and "*" not in words[1]:
             yield words[1]
@@ -148,7 +152,10 @@ def _read(host: Host, path: str, secret: bool) -> File | str:
         return f"{path} could not be read: {ran.complaint}"
     if int(words[3]) > LARGEST:
         return f"{path} is not in the kit: it has {words[3]} bytes, which no configuration has"
-    text = host.read(path)
+    try:
+        text = host.read(path)
+    except HostFault as fault:
+        return str(fault)
     if text is None or "\ufffd" in text:
         return f"{path} is not in the kit: it is no text"
     return File(path, text, words[0], words[1], words[2], secret)
@@ -160,8 +167,9 @@ def _packages(host: Host, programs: Sequence[str]) -> Iterator[str]:
         # On a system that merged /usr, dpkg knows it by either name; a link has its own package.
         for name in dict.fromkeys((program, program.removeprefix("/usr"), real)):
             owner = host.run(("dpkg-query", "-S", "--", name), seconds=ANSWER_SECONDS)
-            if owner.ok:
-                package = owner.out.partition(":")[0]
+            lines = [each for each in owner.out.splitlines() if not each.startswith("diversion ")]
+            if owner.ok and lines:
+                package = lines[0].partition(":")[0]
                 wanted = ("dpkg-query", "-W", "-f", "${Package} ${Version}", "--", package)
                 yield host.run(wanted, seconds=ANSWER_SECONDS).out.strip()
                 break

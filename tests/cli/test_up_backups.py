@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.backup.rig import redis
 from tests.cli.a_home import Home, up
 from tests.integration.rig import wait_for
-from tests.kit.test_sealed import age_key
+from tests.kit.keys import age_key
 
 SECTION = """\
   redis:
@@ -107,3 +107,11 @@ def test_a_capture_is_a_child_of_up_and_any_of_its_seconds_can_be_had(tmp_path: 
 
 def said(status: Path) -> str:
     return status.read_text() if status.exists() else ""
+
+
+def test_a_kit_that_nobody_described_is_not_made(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home", 1)
+    done = home.run("backup", "kit", str(tmp_path / "kit"))
+    assert done.returncode == 1
+    assert "fleet.yaml has no `kit`: say where it goes and who can open it" in done.stderr
+    assert not (tmp_path / "kit").exists()

@@ -15,7 +15,7 @@ from orchestrator.core.failure import Severity
 from orchestrator.core.fleet import Machine
 from orchestrator.core.plan import OperationSpec, Plan
 from orchestrator.core.redisbackups import Continuous
-from orchestrator.core.restorepoints import point_of
+from orchestrator.core.restorepoints import points_of
 from tasks.contract import Kind
 from tests.core import worlds
 from tests.core.course import Course
@@ -115,8 +115,7 @@ def test_the_catalogue_knows_whose_backup_that_is() -> None:
         '"size_bytes": 7, "sha256": "ab"}}'
     )
     report = replace(course.report_on(course.step(0)), detail=said)
-    told = point_of(course.incident, report, worlds.SMALL)
-    assert told is not None
+    (told,) = points_of(course.incident, report, worlds.SMALL)
     assert (told.job, told.kind, told.vault) == ("night", "redis", "control")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -20,8 +21,9 @@ from tasks.backup import proving
 from tasks.backup.scratch import Programs
 from tasks.host import LocalHost
 from tests.cli.conftest import AUTOBOT_DR
-from tests.kit.test_sealed import age_key
-from tests.kit.world import configured
+from tests.kit.keys import age_key
+from tests.kit.test_making import in_clear
+from tests.kit.world import configured, files_job, take_files
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -89,7 +91,7 @@ def take_backup(lab: Lab, place: Path) -> Path:
 def make_kit(lab: Lab, place: Path) -> Path:
     """By the operator's own command: everything comes from the machine itself, over SSH."""
     keys = [age_key(place / "key.txt"), age_key(place / "other.txt")]
-    configured(
+    found, _ = configured(
         place / "home",
         port=6379,
         password=PASSWORD_FILE,
@@ -99,9 +101,15 @@ def make_kit(lab: Lab, place: Path) -> Path:
         addresses=(lab.coordinator_address, REDIS.address),
         unit=UNIT,
         key=lab.ssh_key,
+        jobs=files_job(place / "vault"),
     )
+    take_files(found)
     run(lab, [str(AUTOBOT_DR), "backup", "kit"], AUTOBOT_DR_HOME=str(place / "home"))
-    return place / "home" / "kit"
+    kit = place / "home" / "kit"
+    own_key = lab.ssh_key.read_text().splitlines()[1]
+    for secret in (PASSWORD, "t0ken-of-the-test", own_key):
+        assert secret not in in_clear(kit)
+    return kit
 
 
 def blocks(page: str) -> tuple[str, list[str]]:
@@ -121,8 +129,9 @@ def test_the_page_gives_a_stranger_the_data_and_the_files_back(tmp_path: Path) -
         kit = make_kit(lab, tmp_path)
     finally:
         lab.down()
-    brought = {kit: "/mnt/kit", tmp_path / "backups": "/mnt/backups"}
+    brought = {kit: "/mnt/kit", tmp_path / "backups": "/mnt/backups/night"}
     brought[tmp_path / "key.txt"] = "/root/key.txt"
+    brought[tmp_path / "vault" / "repository"] = "/mnt/backups/papers"
     bare = MachineDefinition("bare", REDIS.address, "Bare", ())
     bare = replace(bare, brings={str(here): there for here, there in brought.items()})
     lab = labs.prepare("nspawn", tmp_path / "after", [bare])
@@ -131,17 +140,27 @@ def test_the_page_gives_a_stranger_the_data_and_the_files_back(tmp_path: Path) -
         lab.wait_booted()
         nothing_of_ours(lab)
         first, steps = blocks((kit / "RESTORE.md").read_text())
-        assert len(steps) >= 4
+        assert len(steps) == 6
         said = [told(lab, "bare", f"{first}\n{each}") for each in steps]
         assert any(f"done: {UNIT} loaded all {KEYS + 1} keys" in each for each in said), said
         assert asked(lab, "bare", "DEBUG DIGEST") == digest
         assert asked(lab, "bare", "DBSIZE") == str(KEYS)
         assert sums(lab, "bare") == files
+        assert papers(lab) == {
+            hashlib.sha256(each.read_bytes()).hexdigest()
+            for each in (tmp_path / "vault" / "papers").iterdir()
+        }
         # And after the next start as well.
         told(lab, "bare", f"systemctl restart {UNIT}")
         assert asked(lab, "bare", "DEBUG DIGEST") == digest
     finally:
         lab.down()
+
+
+def papers(lab: Lab) -> set[str]:
+    """The files that came back, by their hashes."""
+    said = told(lab, "bare", "cd /root/restored/papers && find files -type f -exec sha256sum {} +")
+    return {line.split()[0] for line in said.splitlines()}
 
 
 def nothing_of_ours(lab: Lab) -> None:

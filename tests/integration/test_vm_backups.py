@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from celery import Celery
 
 from orchestrator.backups import BackupRefused, Backups
 from orchestrator.coordinator import Coordinator
-from orchestrator.core.backups import Keep
+from orchestrator.core.backups import Job, Keep
 from orchestrator.core.fleet import Fleet, Machine, Objectives
 from orchestrator.core.incident import State
 from orchestrator.core.restorepoints import PointState
@@ -34,7 +34,7 @@ class VmSite(Site):
         super().__init__(broker, directory, stack)
         limits = {"rpo_target_s": 60.0, "rpo_maximum_s": 120.0}
         base: dict[str, Any] = {"vault": "", "folder": "", "machines": NAMES, **limits}
-        self.jobs = {
+        self._jobs = {
             "weekly": VmJob(name="weekly", keep=Keep(60.0, 0, 4, 0), **base),
             "share": VmJob(name="share", export=f"{directory}/share", **base),
         }
@@ -47,8 +47,11 @@ class VmSite(Site):
         }
         return Fleet("small", "one", machines, {}, Objectives(60, 120, 60, 120))
 
+    def jobs(self) -> Mapping[str, Job]:
+        return self._jobs
+
     def register(self, app: Celery, coordinator: Coordinator) -> None:
-        self.backups = Backups(coordinator, self.jobs)
+        self.backups = Backups(coordinator, self.jobs())
         register_backups(app, self.backups)
 
 

@@ -14,8 +14,9 @@ from orchestrator.setup import SHIPPED
 from tasks.backup.manifest import from_json
 from tests.backup.conftest import backup, source
 from tests.backup.rig import Redis
+from tests.kit.world import world
 
-__all__ = ["backup", "source"]
+__all__ = ["backup", "source", "world"]
 
 SCRIPTS = SHIPPED / "kit"
 

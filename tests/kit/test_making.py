@@ -3,91 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orchestrator.config import Configuration
-from orchestrator.core.restorepoints import PointState, RestorePoint
-from orchestrator.kitkeeping import KitKeeper, KitNotPlaced, before, write
-from orchestrator.settings import Settings
-from orchestrator.store.memory import MemoryStore
+from orchestrator.config import Configuration, load
+from orchestrator.kitkeeping import KitNotPlaced, before, write
 from tasks.backup import dump, proving
-from tasks.backup.scratch import Programs
 from tasks.host import Host, HostFault, LocalHost, Ran
-from tests.backup.rig import Redis, redis
-from tests.backup.systemd import fake_systemd
 from tests.kit.conftest import Sh
-from tests.kit.test_sealed import age_key
-from tests.kit.world import configured
-
-PASSWORD, TOKEN = "Sesame-4711", "t0ken-of-the-test"
-NOW = 1_800_000_000.0
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    server: Redis
-    backup: Path
-    folder: Path
-    configuration: Configuration
-    settings: Settings
-
-    @property
-    def kit(self) -> Path:
-        return self.folder / "kit"
-
-    def write(self, host: Host | None = None) -> dict[str, str]:
-        chosen = host or LocalHost()
-        made = write(self.configuration, self.settings, NOW, hosts=lambda _: chosen)
-        return dict(made.files)
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    folder = tmp_path / "home"
-    folder.mkdir()
-    with standing(tmp_path) as (server, backup):
-        keys = [age_key(tmp_path / who) for who in ("ada", "grace")]
-        found = configured(
-            folder,
-            port=server.port,
-            password=server.server.password_file,
-            backups=backup.parent,
-            recipients=f"{keys[0]} Ada, {keys[1]} Grace",
-            token=TOKEN,
-            offsite=str(tmp_path / "elsewhere" / "kit"),
-        )
-        (folder / "ssh-key").write_text(
-            "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjE\n"
-        )
-        yield World(server, backup, folder, *found)
-
-
-@contextmanager
-def standing(place: Path) -> Iterator[tuple[Redis, Path]]:
-    """A Redis with a password behind a unit with a configuration file, and its proved backup."""
-    conf = place / "redis.conf"
-    # On both machines of the fleet file.
-    given = {"requirepass": PASSWORD, "appendonly": "yes", "bind": "127.0.0.1 127.0.0.2"}
-    with redis(place / "redis", **given) as server:
-        server.fill(50)
-        conf.write_text(f"port {server.port}\nrequirepass {PASSWORD}\nappendonly yes\n")
-        line = f"/usr/bin/redis-server {conf} --port {server.port}"
-        with fake_systemd(place, server, exec_start=line):
-            settings = dump.Settings(
-                str(place / "backups"), "127.0.0.1", server.port, server.server.password_file
-            )
-            taken, _ = dump.take(settings)
-            proved, _ = proving.prove(LocalHost(), str(taken), Programs())
-            assert proved.state == "verified", proved.reason
-            yield server, taken
+from tests.kit.world import NOW, PASSWORD, TOKEN, World, files_job, take_files
 
 
 def in_clear(folder: Path) -> str:
@@ -235,75 +166,32 @@ def test_a_secret_that_would_stand_on_the_page_keeps_it_from_being_written(world
     assert not world.kit.exists()
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def point(world: World) -> RestorePoint:
-    known = proving.read_manifest(LocalHost(), str(world.backup))
-    return RestorePoint(
-        id=known.id,
-        job="night",
-        service="redis",
-        machine="redis",
-        vault="control",
-        folder=str(world.backup),
-        taken_at=known.taken_at,
-        covers_until=known.covers_until,
-        verified_at=known.verified_at,
-        state=PointState.VERIFIED,
-        reason="",
-        size_bytes=known.size_bytes,
-        sha256=known.sha256,
-        reported_at=known.taken_at,
+def test_files_are_in_it_too_and_restored_by_its_page(world: World, tmp_path: Path, sh: Sh) -> None:
+    fleet = (world.folder / "fleet.yaml").read_text()
+    text = fleet.replace("\nkit:", f"\n{files_job(tmp_path / 'vault')}kit:")
+    (world.folder / "fleet.yaml").write_text(text)
+    configuration = load(world.settings.fleet, world.settings.runbooks)
+    assert isinstance(configuration, Configuration), configuration
+    point = take_files(configuration)
+    made = write(configuration, world.settings, NOW, hosts=lambda _: LocalHost())
+    assert f"papers {point} " in made.files["points.txt"]
+    assert f"restic-{PASSWORD}" not in in_clear(world.kit)
+    (block,) = re.findall(r"```sh\n([^`]*restore-files.sh[^`]*)```", made.files["RESTORE.md"])
+    opened = sh(world.kit / "unseal.sh", str(tmp_path / "ada"), str(tmp_path / "open"))
+    assert opened.returncode == 0, opened.stderr
+    (tmp_path / "copied").mkdir()
+    (tmp_path / "vault" / "repository").rename(tmp_path / "copied" / "papers")
+    given = {
+        "KIT": str(world.kit),
+        "BACKUPS": str(tmp_path / "copied"),
+        "OPEN": str(tmp_path / "open"),
+        "FILES": str(tmp_path / "restored"),
+    }
+    done = subprocess.run(
+        ["dash", "-c", block], env={**os.environ, **given}, capture_output=True, text=True
     )
-
-
-def test_it_is_made_anew_once_a_backup_was_proved_and_not_again(world: World) -> None:
-    store, clock = MemoryStore(), Clock()
-    keeper = KitKeeper(
-        world.configuration, world.settings, store, clock, hosts=lambda _: LocalHost()
-    )
-    keeper.tick()
-    assert not world.kit.exists()
-    store.restore_points.record(point(world))
-    keeper.tick()
-    made_at = (world.kit / "kit.json").stat().st_mtime_ns
-    assert world.backup.name in (world.kit / "points.txt").read_text()
-    keeper.tick()
-    assert (world.kit / "kit.json").stat().st_mtime_ns == made_at
-    # Another coordinator, after a crash, knows by the kit itself.
-    (world.kit / "kit.json").unlink()
-    shutil.rmtree(world.kit)
-    again = KitKeeper(
-        world.configuration, world.settings, store, clock, hosts=lambda _: LocalHost()
-    )
-    again.tick()
-    assert (world.kit / "RESTORE.md").exists()
-
-
-def test_what_keeps_it_from_being_made_is_told_until_it_is_mended(
-    world: World, tmp_path: Path
-) -> None:
-    store, clock = MemoryStore(), Clock()
-    store.restore_points.record(point(world))
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "kit").write_text("in the way")
-    keeper = KitKeeper(
-        world.configuration, world.settings, store, clock, hosts=lambda _: LocalHost()
-    )
-    told = keeper.complaints()["kit"]
-    keeper.tick()
-    assert "elsewhere/kit is there and is no recovery kit" in told()
-    (tmp_path / "elsewhere" / "kit").unlink()
-    keeper.tick()
-    assert told(), "not tried again at once"
-    assert (world.kit / "RESTORE.md").exists(), "here it is up to date"
-    clock.now += 601
-    keeper.tick()
-    assert told() == ""
-    assert (tmp_path / "elsewhere" / "kit" / "RESTORE.md").exists()
+    assert done.returncode == 0, done.stderr
+    assert f"holds {point}: 2 files" in done.stdout
+    assert "note:" not in done.stdout
+    (back,) = (tmp_path / "restored").rglob("Größe.txt")
+    assert back.read_text() == "so groß\n"

@@ -37,6 +37,12 @@ def test_a_mass_delete_is_undone_to_the_second_before(
     early = sh(kit / "restore-history.sh", "-t", "2020-01-01", str(history), str(tmp_path / "x"))
     assert "begins after the time wanted" in early.stderr
     restored(tmp_path, tmp_path / "then", sh)
+    later = max(history.glob("appendonlydir/*.incr.aof"), key=lambda each: each.stat().st_mtime)
+    sound = later.read_bytes()
+    later.write_bytes(sound.replace(b"fact:after", b"fact:afteR"))
+    again = sh(kit / "restore-history.sh", "-t", at, str(history), str(tmp_path / "again"))
+    assert digest in again.stdout, "what was damaged later is not needed"
+    later.write_bytes(sound)
     assert_damage_is_found(kit, history, tmp_path, sh)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,6 +133,8 @@ def test_of_several_the_newest_proved_one_is_taken_also_without_the_kits_list(
     assert unproved.name > newer.name > backup.name
     kit = lay_kit(tmp_path, facts(source), backup, newer)
     assert f"testing {newer}\n" in sh(kit / "restore-redis.sh", "-t", str(backup.parent)).stdout
+    above = sh(kit / "restore-redis.sh", "-t", str(backup.parent.parent))
+    assert f"testing {newer}\n" in above.stdout, "as restic restores it"
     asked = sh(kit / "restore-redis.sh", "-t", "-b", backup.name, str(backup.parent))
     assert f"testing {backup}\n" in asked.stdout
     refused = sh(kit / "restore-redis.sh", "-t", "-b", unproved.name, str(backup.parent))
@@ -210,7 +214,9 @@ def test_the_way_back_is_said_and_leads_back(backup: Path, tmp_path: Path, sh: S
         assert server.ask("GET", "precious") == b"live"
 
 
-@pytest.mark.parametrize("after_s", [0.2, 0.35, 0.5])
+@pytest.mark.parametrize(
+    "after_s", [0.35, *(pytest.param(each, marks=pytest.mark.long) for each in (0.2, 0.5, 0.8))]
+)
 def test_killed_at_any_moment_both_data_sets_are_there_and_it_can_be_done_again(
     backup: Path, tmp_path: Path, sh: Sh, after_s: float
 ) -> None:
@@ -228,3 +234,26 @@ def test_killed_at_any_moment_both_data_sets_are_there_and_it_can_be_done_again(
         assert not list(server.folder.glob(".restore-*"))
         logs = [p.read_bytes() for p in server.folder.glob("pre-restore-*/*/*.aof")]
         assert any(b"precious" in each for each in logs)
+
+
+def test_without_room_nothing_is_changed(backup: Path, tmp_path: Path, sh: Sh) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    place = tmp_path / "production"
+    place.mkdir()
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(place)]
+    subprocess.run(mounted, check=True)
+    try:
+        with production(tmp_path, appendonly="yes") as server:
+            # All that is left, and then a little back: less than the backup has.
+            with (place / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+                while filler.write(bytes(4096)):
+                    pass
+            kit = lay_kit(tmp_path, facts(server, append_only="yes", unit=UNIT), backup)
+            done = sh(kit / "restore-redis.sh", str(backup))
+            assert done.returncode == 1
+            assert "could not be copied" in done.stderr
+            assert "make room there" in done.stderr
+            untouched(server, tmp_path)
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)

@@ -15,15 +15,9 @@ from tasks.host import LocalHost
 from tasks.kit.sealing import NotSealed, Recipient, read_recipient, seal
 from tests.backup.rig import Redis
 from tests.kit.conftest import Sh, facts, lay_kit
+from tests.kit.keys import age_key
 
 SECRET = "Sesame-4711"
-
-
-def age_key(path: Path) -> str:
-    """A new private key in this file; its public half."""
-    done = subprocess.run(["age-keygen", "-o", str(path)], capture_output=True, text=True)
-    assert done.returncode == 0, f"age is missing: apt-get install age: {done.stderr}"
-    return done.stderr.partition("Public key: ")[2].strip()
 
 
 @pytest.fixture
