@@ -166,8 +166,9 @@ def restore(
 @_no_wait
 @json_option
 def undo(which: str, yes: bool, reason: str, no_wait: bool, as_json: bool) -> None:
-    """Put back what a restore kept: by its run, or by the restore point that it restored.
+    """Put back what a restore replaced.
 
+    RUN is the restore's, ID the restore point's that it restored: of its newest restore.
     What is there now is kept too. A restore that was left half-way is taken back as well.
     """
     if not yes:
