@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from tasks.backup import proving, telling
+from tasks.backup import dump, proving, telling
 from tasks.backup.manifest import NotAManifest, State
 from tasks.backup.scratch import COPY_SECONDS, Programs
 from tasks.host import Host, HostFault
@@ -23,7 +23,10 @@ class Arguments:
     address: str
     port: int = 6379
     password_file: str = ""  #: on the machine that keeps backups
-    user: str = ""
+    user: str = ""  #: an ACL user; empty for the default one
+    tls: bool = False
+    ca_file: str = ""  #: on the machine that keeps backups; where the system's CAs do not do
+    pin_sha256: str = ""  #: of the one certificate that counts
     patterns: tuple[str, ...] = ()  #: counted in the proof, such as doc:* and fact:*
     server: str = "redis-server"  #: the programs for the scratch server, of the same version
     cli: str = "redis-cli"
@@ -60,13 +63,7 @@ def decide(_wanted: Arguments, _seen: Seen) -> Act:
 
 def act(host: Host, wanted: Arguments, tell: Tell) -> None:
     tell(f"receiving a dump from {wanted.address}:{wanted.port}")
-    settings = {
-        "into": wanted.into,
-        "address": wanted.address,
-        "port": wanted.port,
-        "password_file": wanted.password_file,
-        "user": wanted.user,
-    }
+    settings = {each.name: getattr(wanted, each.name) for each in fields(dump.Settings)}
     # A process of its own: it ends at the deadline, and its memory is not the agent's.
     argv = (sys.executable, "-m", "tasks.backup.dump", "--settings", "/dev/stdin")
     ran = host.run(argv, seconds=COPY_SECONDS, stdin=json.dumps(settings).encode())
