@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ from tests.operations.a_machine import do, unit
 pytestmark = pytest.mark.timeout(900)
 
 UNIT, FOLDER, PORT, BACKUP = "restored", "/var/lib/restored", 6398, "/root/to-restore"
-GIVEN = {"unit": UNIT, "address": "127.0.0.1", "port": PORT}
+GIVEN: dict[str, Any] = {"unit": UNIT, "address": "127.0.0.1", "port": PORT}
 
 
 def cli(host: SshHost, *words: str, at: str = "127.0.0.1") -> str:
