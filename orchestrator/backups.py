@@ -77,7 +77,7 @@ class Backups:
         plan = self.job(job).backup_plan(self._fleet, TaskCatalog())
         if not isinstance(plan, Plan):
             raise BackupRefused("; ".join(str(each) for each in plan))
-        begun = self._begin(plan, reason, run, key)
+        begun = self.begin(plan, reason, run, key)
         self.hand_out(job)
         return begun
 
@@ -95,14 +95,14 @@ class Backups:
         plan = self.job_of(found).verify_plan(found, self._fleet, TaskCatalog())
         if plan is None:
             raise BackupRefused(f"{point} is of kind {found.kind!r}, which only a restore proves")
-        return self._begin(plan, reason, run, key)
+        return self.begin(plan, reason, run, key)
 
     def examine(self, job: str, *, reason: str, run: str = "", key: str = "") -> Incident:
         wanted = self.job(job)
         plan = wanted.doctor_plan(self._fleet, TaskCatalog())
         if plan is None:
             raise BackupRefused(f"{job} is of kind {wanted.kind!r}, which has no doctor")
-        return self._begin(plan, reason, run, key)
+        return self.begin(plan, reason, run, key)
 
     def prune(
         self, job: str, *, dry_run: bool, reason: str, run: str = "", key: str = ""
@@ -110,7 +110,7 @@ class Backups:
         plan = self.job(job).prune_plan(self._fleet, TaskCatalog(), dry_run=dry_run)
         if plan is None:
             raise BackupRefused(f"{job} has no `keep`, so none of its backups ever goes; add it")
-        return self._begin(plan, reason, run, key)
+        return self.begin(plan, reason, run, key)
 
     def scan(self, job: str, *, reason: str, run: str = "", key: str = "") -> Incident:
         """Ask the vault for the backups that it has, for a catalogue that was lost."""
@@ -118,13 +118,13 @@ class Backups:
         plan = wanted.scan_plan(self._fleet, TaskCatalog())
         if plan is None:
             raise BackupRefused(f"{job} is of kind {wanted.kind!r}, which cannot be scanned")
-        return self._begin(plan, reason, run, key)
+        return self.begin(plan, reason, run, key)
 
     def restore(self, point: str, *, reason: str, run: str = "", key: str = "") -> Incident:
         found = self.point(point)
         if refusal := self.job_of(found).refusal(found):
             raise BackupRefused(refusal)
-        return self._begin(self.restore_plan(found), reason, run, key)
+        return self.begin(self.restore_plan(found), reason, run, key)
 
     def continuous(self, job: str, at: int | None) -> RedisJob:
         """The job, if what was captured by it may have this second; None: the last it has."""
@@ -142,14 +142,14 @@ class Backups:
         self, job: str, at: int | None, *, reason: str, run: str = "", key: str = ""
     ) -> Incident:
         """See on the vault what would be loaded for this second."""
-        return self._begin(
+        return self.begin(
             covers_plan(self.continuous(job, at), at, TaskCatalog()), reason, run, key
         )
 
     def restore_at(
         self, job: str, at: int | None, *, reason: str, run: str = "", key: str = ""
     ) -> Incident:
-        return self._begin(self.plan_at(job, at), reason, run, key)
+        return self.begin(self.plan_at(job, at), reason, run, key)
 
     def plan_at(self, job: str, at: int | None) -> Plan:
         """Make a proved backup of how it was after this second, and restore that."""
@@ -189,7 +189,7 @@ class Backups:
         self._store.slots.claim(schedule, FIRST, now)
         return self._store.slots.claimed_at(schedule, FIRST) or now
 
-    def _begin(self, plan: Plan, reason: str, run: str, key: str) -> Incident:
+    def begin(self, plan: Plan, reason: str, run: str, key: str) -> Incident:
         run = run or str(uuid.uuid4())
         if key:
             run = self._store.run_for_key(key, run)

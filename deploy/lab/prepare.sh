@@ -2,7 +2,7 @@
 # Sets a machine up for this checkout. Usage: prepare.sh python|lab|tests ...
 #   python  the virtual environment in .venv, exactly as locked
 #   lab     Debian packages for the practice fleet of real machines
-#   tests   Debian packages that only the tests need: RabbitMQ, PostgreSQL, libvirt, the recovery kit's
+#   tests   Debian packages that only the tests need: RabbitMQ, PostgreSQL, libvirt, RediSearch, age
 # Says what it needs in one line each; what it cannot install it names and goes on, and the
 # program that needs it says so again.
 set -eu
@@ -58,7 +58,7 @@ for part in "$@"; do
     lab) install_packages systemd-container debootstrap iproute2 openssh-client openssh-server \
         redis-server restic rclone git ;;
     tests) install_packages rabbitmq-server postgresql libvirt-daemon libvirt-clients qemu-utils \
-        age shellcheck dash ;;
+        age shellcheck dash redis-redisearch ;;
     *) echo "prepare.sh: $part is not one of python, lab, tests"; exit 2 ;;
     esac
 done

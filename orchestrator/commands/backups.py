@@ -1,22 +1,20 @@
-"""`backup`: run, scan, list, show, verify, restore, capture, prune, doctor, kit.
+"""`backup`: run, scan, list, show, verify, restore, undo, capture, prune, doctor, kit.
 
 What lives here: these commands. What must not: how a run is followed (follow.py).
 """
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import click
 
-from orchestrator.commands import follow, home, plan, timemachine
+from orchestrator.commands import follow, home, restores, timemachine
 from orchestrator.commands.api import Client
 from orchestrator.commands.ending import json_option, print_json
 from orchestrator.commands.kit import kit
-from orchestrator.commands.recover import watch
 from orchestrator.commands.text import clock, console, table, word
 
 _reason = click.option(
@@ -27,7 +25,7 @@ _no_wait = click.option("--no-wait", is_flag=True, help="Start the run and do no
 
 @click.group()
 def backup() -> None:
-    """Backups and restore points: run, scan, list, show, verify, restore, prune, doctor, kit.
+    """Backups and restore points: run, scan, list, show, verify, restore, undo, prune, doctor, kit.
 
     A backup counts only once it was opened in a scratch place and compared.
     """
@@ -144,7 +142,8 @@ def verify(point_id: str, reason: str, no_wait: bool, as_json: bool) -> None:
 @backup.command()
 @click.argument("point_id", metavar="[ID|JOB]", required=False)
 @click.option("--at", metavar="TIME", help="As it was after this second; JOB says of what.")
-@click.option("--dry-run", is_flag=True, help="Show what would be done; nothing is sent.")
+@click.option("--keys", metavar="PATTERN", help="Only such keys, into the live Redis: doc:*")
+@click.option("--dry-run", is_flag=True, help="Show what would be done; nothing is changed.")
 @click.option("--yes", is_flag=True, help="Do not ask whether it is meant.")
 @_reason
 @_no_wait
@@ -152,6 +151,7 @@ def verify(point_id: str, reason: str, no_wait: bool, as_json: bool) -> None:
 def restore(
     point_id: str | None,
     at: str | None,
+    keys: str | None,
     dry_run: bool,
     yes: bool,
     reason: str,
@@ -160,13 +160,18 @@ def restore(
 ) -> None:
     """Bring a backup back: of a Redis, in the place of what it has now, or of a VM.
 
-    What is there is kept. A Redis's backup is proved once more before anything is touched. A
-    snapshot brings the whole machine back, when somebody has approved the run.
+    What is there is kept, and `autobot-dr backup undo ID` puts it back. A Redis's backup is proved
+    once more before anything is touched. A snapshot brings the whole machine back, when somebody
+    has approved the run. A dry run also looks at the machine, for what would be replaced and how
+    long it would take; with --no-wait it does not.
 
     With --at a backup is first made of what was captured: 2026-11-28T14:03:20Z, or 14:03:20 for
     today in UTC, has all that was written until the end of that second; `last` has all that was
-    captured. JOB can be left out where only one job is captured continuously.
+    captured. JOB can be left out where only one job is captured continuously. With --keys the
+    Redis is not stopped, and only such keys are put into it.
     """
+    if at is not None and keys is not None:
+        raise click.UsageError("--at and --keys do not go together; restore a second, or some keys")
     client = Client(home.settings())
     if at is not None:
         second, job = timemachine.moment(at), timemachine.the_job(client, point_id)
@@ -180,9 +185,14 @@ def restore(
         return
     if point_id is None:
         raise click.UsageError("name a restore point, or a second with --at")
+    if keys is not None:
+        body = {"reason": reason, "pattern": keys, "dry_run": dry_run}
+        restores.keys(client, point_id, body, yes=yes, wait=not no_wait, as_json=as_json)
+        return
     found = client.get(f"/api/v1/restore-points/{point_id}/plan")
     if dry_run:
-        _show_dry_run(found, as_json)
+        look = not no_wait and found["restore_point"]["kind"] == "redis"
+        restores.dry_run(client, found, reason, look=look, as_json=as_json)
         return
     point = found["restore_point"]
     if not yes:
@@ -193,6 +203,27 @@ def restore(
         )
     path = f"/api/v1/restore-points/{point_id}/restore"
     _order(path, reason, no_wait=no_wait, as_json=as_json)
+
+
+@backup.command()
+@click.argument("which", metavar="RUN|ID")
+@click.option("--yes", is_flag=True, help="Do not ask whether it is meant.")
+@_reason
+@_no_wait
+@json_option
+def undo(which: str, yes: bool, reason: str, no_wait: bool, as_json: bool) -> None:
+    """Put back what a restore replaced.
+
+    RUN is the restore's, ID the restore point's that it restored: of its newest restore.
+    What is there now is kept too. A restore that was left half-way is taken back as well.
+    """
+    if not yes:
+        said = "what that restore replaced is put back; what is there now is kept beside it"
+        click.confirm(f"{which}: {said}. Go on?", abort=True, err=True)
+    path = f"/api/v1/restores/{which}/undo"
+    restores.order(
+        Client(home.settings()), path, {"reason": reason}, wait=not no_wait, as_json=as_json
+    )
 
 
 @backup.command()
@@ -216,12 +247,11 @@ def doctor(job: str, reason: str, as_json: bool) -> None:
     beginning.
     """
     client = Client(home.settings())
-    started = client.post(f"/api/v1/backups/{job}/doctor", {"reason": reason}, str(uuid.uuid4()))
-    found = follow.follow(client, started["id"], as_json=True)
+    found = restores.look_at(client, f"/api/v1/backups/{job}/doctor", {"reason": reason})
     if as_json:
         print_json(found)
     else:
-        _show_findings(found)
+        restores.show_look(found)
     follow.end(found)
 
 
@@ -238,8 +268,7 @@ def prune(job: str, dry_run: bool, reason: str, as_json: bool) -> None:
     """
     client = Client(home.settings())
     body = {"reason": reason, "dry_run": dry_run}
-    started = client.post(f"/api/v1/backups/{job}/prune", body, str(uuid.uuid4()))
-    found = follow.follow(client, started["id"], as_json=True)
+    found = restores.look_at(client, f"/api/v1/backups/{job}/prune", body)
     if as_json:
         print_json(found)
     else:
@@ -252,26 +281,6 @@ def prune(job: str, dry_run: bool, reason: str, as_json: bool) -> None:
     follow.end(found)
 
 
-def _show_findings(run: Mapping[str, Any]) -> None:
-    out = console()
-    for step in run["steps"]:
-        out.print(f"{step['machine']}: {step['reason']}", soft_wrap=True)
-    for entry in run["timeline"]:
-        for line in entry["detail"].splitlines():
-            out.print(f"  {line}", soft_wrap=True)
-
-
-def _show_dry_run(found: Mapping[str, Any], as_json: bool) -> None:
-    if as_json:
-        print_json(found)
-        return
-    out = console()
-    out.print("DRY RUN: nothing is sent; a restore would do what follows")
-    for rung in found["rungs"]:
-        for line in plan.waves(rung):
-            out.print(line, soft_wrap=True)
-
-
 def _order(
     path: str,
     reason: str,
@@ -280,15 +289,5 @@ def _order(
     as_json: bool,
     more: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Order a run, and follow it to its end."""
     client = Client(home.settings())
-    started = client.post(path, {"reason": reason, **more}, str(uuid.uuid4()))
-    if not as_json:
-        follow.print_head(console(), started)
-    if not no_wait:
-        watch(client, started["id"], as_json)
-    elif as_json:
-        print_json(started)
-    else:
-        shown = f"watch it with: autobot-dr run watch {started['id']}"
-        console().print(shown, soft_wrap=True)
+    restores.order(client, path, {"reason": reason, **more}, wait=not no_wait, as_json=as_json)
