@@ -75,7 +75,7 @@ class Backups:
         plan = self.job(job).backup_plan(self._fleet, TaskCatalog())
         if not isinstance(plan, Plan):
             raise BackupRefused("; ".join(str(each) for each in plan))
-        begun = self._begin(plan, reason, run, key)
+        begun = self.begin(plan, reason, run, key)
         self.hand_out(job)
         return begun
 
@@ -91,14 +91,14 @@ class Backups:
     def verify(self, point: str, *, reason: str, run: str = "", key: str = "") -> Incident:
         found = self.point(point)
         plan = self.job_of(found).verify_plan(found, self._fleet, TaskCatalog())
-        return self._begin(plan, reason, run, key)
+        return self.begin(plan, reason, run, key)
 
     def examine(self, job: str, *, reason: str, run: str = "", key: str = "") -> Incident:
         wanted = self.job(job)
         plan = wanted.doctor_plan(self._fleet, TaskCatalog())
         if plan is None:
             raise BackupRefused(f"{job} is of kind {wanted.kind!r}, which has no doctor")
-        return self._begin(plan, reason, run, key)
+        return self.begin(plan, reason, run, key)
 
     def prune(
         self, job: str, *, dry_run: bool, reason: str, run: str = "", key: str = ""
@@ -106,7 +106,7 @@ class Backups:
         plan = self.job(job).prune_plan(self._fleet, TaskCatalog(), dry_run=dry_run)
         if plan is None:
             raise BackupRefused(f"{job} has no `keep`, so none of its backups ever goes; add it")
-        return self._begin(plan, reason, run, key)
+        return self.begin(plan, reason, run, key)
 
     def scan(self, job: str, *, reason: str, run: str = "", key: str = "") -> Incident:
         """Ask the vault for the backups that it has, for a catalogue that was lost."""
@@ -114,7 +114,7 @@ class Backups:
         plan = wanted.scan_plan(self._fleet, TaskCatalog())
         if plan is None:
             raise BackupRefused(f"{job} is of kind {wanted.kind!r}, which cannot be scanned")
-        return self._begin(plan, reason, run, key)
+        return self.begin(plan, reason, run, key)
 
     def restore(self, point: str, *, reason: str, run: str = "", key: str = "") -> Incident:
         found = self.point(point)
@@ -124,7 +124,7 @@ class Backups:
                 f"{point} is {found.state}{why}; only a verified one is restored, "
                 f"`autobot-dr backup verify {point}` proves it"
             )
-        return self._begin(self.restore_plan(found), reason, run, key)
+        return self.begin(self.restore_plan(found), reason, run, key)
 
     def restore_plan(self, point: RestorePoint) -> Plan:
         return self.job_of(point).restore_plan(point, self._fleet, TaskCatalog())
@@ -158,7 +158,7 @@ class Backups:
         self._store.slots.claim(schedule, FIRST, now)
         return self._store.slots.claimed_at(schedule, FIRST) or now
 
-    def _begin(self, plan: Plan, reason: str, run: str, key: str) -> Incident:
+    def begin(self, plan: Plan, reason: str, run: str, key: str) -> Incident:
         run = run or str(uuid.uuid4())
         if key:
             run = self._store.run_for_key(key, run)

@@ -2,7 +2,7 @@
 # Sets a machine up for this checkout. Usage: prepare.sh python|lab|tests ...
 #   python  the virtual environment in .venv, exactly as locked
 #   lab     Debian packages for the practice fleet of real machines
-#   tests   Debian packages that only the tests need: RabbitMQ, PostgreSQL
+#   tests   Debian packages that only the tests need: RabbitMQ, PostgreSQL, RediSearch
 # Says what it needs in one line each; what it cannot install it names and goes on, and the
 # program that needs it says so again.
 set -eu
@@ -57,7 +57,7 @@ for part in "$@"; do
     python) python_environment ;;
     lab) install_packages systemd-container debootstrap iproute2 openssh-client openssh-server \
         redis-server restic rclone git ;;
-    tests) install_packages rabbitmq-server postgresql ;;
+    tests) install_packages rabbitmq-server postgresql redis-server redis-redisearch ;;
     *) echo "prepare.sh: $part is not one of python, lab, tests"; exit 2 ;;
     esac
 done

@@ -1,4 +1,4 @@
-"""`backup`: run, scan, list, show, verify, restore, prune, doctor.
+"""`backup`: run, scan, list, show, verify, restore, undo, prune, doctor.
 
 What lives here: these commands. What must not: how a run is followed (follow.py).
 """
@@ -11,10 +11,9 @@ from typing import Any
 
 import click
 
-from orchestrator.commands import follow, home, plan
+from orchestrator.commands import follow, home, restores
 from orchestrator.commands.api import Client
 from orchestrator.commands.ending import json_option, print_json
-from orchestrator.commands.recover import watch
 from orchestrator.commands.text import clock, console, table, word
 
 _reason = click.option(
@@ -25,7 +24,7 @@ _no_wait = click.option("--no-wait", is_flag=True, help="Start the run and do no
 
 @click.group()
 def backup() -> None:
-    """Backups and restore points: run, scan, list, show, verify, restore, prune, doctor.
+    """Backups and restore points: run, scan, list, show, verify, restore, undo, prune, doctor.
 
     A backup counts only once it was opened in a scratch place and compared.
     """
@@ -127,22 +126,41 @@ def verify(point_id: str, reason: str, no_wait: bool, as_json: bool) -> None:
 
 @backup.command()
 @click.argument("point_id", metavar="ID")
-@click.option("--dry-run", is_flag=True, help="Show what would be done; nothing is sent.")
+@click.option("--keys", metavar="PATTERN", help="Only such keys, into the live Redis: doc:*")
+@click.option("--dry-run", is_flag=True, help="Show what would be done; nothing is changed.")
 @click.option("--yes", is_flag=True, help="Do not ask whether it is meant.")
 @_reason
 @_no_wait
 @json_option
 def restore(
-    point_id: str, dry_run: bool, yes: bool, reason: str, no_wait: bool, as_json: bool
+    point_id: str,
+    keys: str | None,
+    dry_run: bool,
+    yes: bool,
+    reason: str,
+    no_wait: bool,
+    as_json: bool,
 ) -> None:
     """Bring a backup back: of a Redis, in the place of what it has now.
 
-    What is there is kept. The backup is proved once more before anything is touched.
+    What is there is kept, and `autobot-dr backup undo ID` puts it back. The backup is proved
+    once more before anything is touched. A dry run also looks at the machine, for what would be
+    replaced and how long it would take; with --no-wait it does not.
+
+    With --keys the Redis is not stopped, and only such keys are put into it.
     """
     client = Client(home.settings())
+    if keys is not None:
+        body = {"reason": reason, "pattern": keys, "dry_run": dry_run}
+        if not (yes or dry_run):
+            said = f"its keys like {keys} are put into the live service; what they replace is kept"
+            click.confirm(f"{point_id}: {said}. Go on?", abort=True, err=True)
+        path = f"/api/v1/restore-points/{point_id}/keys"
+        restores.order(client, path, body, wait=not no_wait, as_json=as_json)
+        return
     found = client.get(f"/api/v1/restore-points/{point_id}/plan")
     if dry_run:
-        _show_dry_run(found, as_json)
+        restores.dry_run(client, found, reason, look=not no_wait, as_json=as_json)
         return
     point = found["restore_point"]
     if not yes:
@@ -156,6 +174,27 @@ def restore(
 
 
 @backup.command()
+@click.argument("which", metavar="RUN|ID")
+@click.option("--yes", is_flag=True, help="Do not ask whether it is meant.")
+@_reason
+@_no_wait
+@json_option
+def undo(which: str, yes: bool, reason: str, no_wait: bool, as_json: bool) -> None:
+    """Put back what a restore replaced.
+
+    RUN is the restore's, ID the restore point's that it restored: of its newest restore.
+    What is there now is kept too. A restore that was left half-way is taken back as well.
+    """
+    if not yes:
+        said = "what that restore replaced is put back; what is there now is kept beside it"
+        click.confirm(f"{which}: {said}. Go on?", abort=True, err=True)
+    path = f"/api/v1/restores/{which}/undo"
+    restores.order(
+        Client(home.settings()), path, {"reason": reason}, wait=not no_wait, as_json=as_json
+    )
+
+
+@backup.command()
 @click.argument("job")
 @_reason
 @json_option
@@ -166,12 +205,11 @@ def doctor(job: str, reason: str, as_json: bool) -> None:
     beginning.
     """
     client = Client(home.settings())
-    started = client.post(f"/api/v1/backups/{job}/doctor", {"reason": reason}, str(uuid.uuid4()))
-    found = follow.follow(client, started["id"], as_json=True)
+    found = restores.look_at(client, f"/api/v1/backups/{job}/doctor", {"reason": reason})
     if as_json:
         print_json(found)
     else:
-        _show_findings(found)
+        restores.show_look(found)
     follow.end(found)
 
 
@@ -202,36 +240,6 @@ def prune(job: str, dry_run: bool, reason: str, as_json: bool) -> None:
     follow.end(found)
 
 
-def _show_findings(run: Mapping[str, Any]) -> None:
-    out = console()
-    for step in run["steps"]:
-        out.print(f"{step['machine']}: {step['reason']}", soft_wrap=True)
-    for entry in run["timeline"]:
-        for line in entry["detail"].splitlines():
-            out.print(f"  {line}", soft_wrap=True)
-
-
-def _show_dry_run(found: Mapping[str, Any], as_json: bool) -> None:
-    if as_json:
-        print_json(found)
-        return
-    out = console()
-    out.print("DRY RUN: nothing is sent; a restore would do what follows")
-    for rung in found["rungs"]:
-        for line in plan.waves(rung):
-            out.print(line, soft_wrap=True)
-
-
 def _order(path: str, reason: str, *, no_wait: bool, as_json: bool) -> None:
-    """Order a run, and follow it to its end."""
     client = Client(home.settings())
-    started = client.post(path, {"reason": reason}, str(uuid.uuid4()))
-    if not as_json:
-        follow.print_head(console(), started)
-    if not no_wait:
-        watch(client, started["id"], as_json)
-    elif as_json:
-        print_json(started)
-    else:
-        shown = f"watch it with: autobot-dr run watch {started['id']}"
-        console().print(shown, soft_wrap=True)
+    restores.order(client, path, {"reason": reason}, wait=not no_wait, as_json=as_json)

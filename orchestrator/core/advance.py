@@ -213,7 +213,9 @@ def _go_on(decision: Decision, now: float) -> Decision:
     if failed := rungs.why_failed(incident):
         following = _climb(incident, incident.rung + 1, failed, now)
     else:
-        following = _resolved(incident, now)
+        # Where the last to end was a step that failed, and may, nothing was left to look at.
+        decision = _verifying(replace(decision, incident=incident), now)
+        following = _resolved(decision.incident, now)
     return replace(
         following,
         effects=decision.effects + following.effects,

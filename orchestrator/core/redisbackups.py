@@ -111,13 +111,25 @@ class RedisJob(Job):
         checks = (service.name,)
         branch = Branch(f"restore-{service.name}", (step,), checks, checks, service.start_seconds)
         plan = Plan(branch.name, (PlannedRung("Restore a backup", Approval.AUTO, (branch,)),))
-        return with_points(plan, {service.name: point}, fleet, catalog)
+        plan = with_points(plan, {service.name: point}, fleet, catalog)
+        backup = self.backup_plan(fleet, catalog)
+        return with_new_backup(plan, backup) if isinstance(backup, Plan) else plan
 
     def restore_means(self, fleet: Fleet) -> str:
         return (
             f"{self.service} on {fleet.services[self.service].machine} gets what it had then; "
             "what it has now is kept beside it, and it is stopped meanwhile"
         )
+
+
+def with_new_backup(plan: Plan, backup: Plan) -> Plan:
+    """After the restore's check, a backup of what is there now. That it failed is told with the
+    run's end, and takes nothing back; nothing older is removed in such an hour."""
+    (rung,), (own,) = plan.rungs, backup.rungs
+    number = sum(len(each.steps) for each in rung.branches)
+    take = replace(own.branches[0].steps[0], number=number)
+    branch = replace(own.branches[0], steps=(take,), optional=True, needs=(0,), wave=1)
+    return replace(plan, rungs=(replace(rung, branches=(*rung.branches, branch)),))
 
 
 def with_points(

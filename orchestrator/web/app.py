@@ -26,6 +26,7 @@ from orchestrator.web import (
     maintenance,
     pages,
     problems,
+    restores,
     reviews,
     runs,
 )
@@ -67,7 +68,7 @@ def make_web(
     app.state.desk = Desk(
         coordinator, configuration, tokens, board, ready, calls, picture, lateness, jobs
     )
-    for part in (runs, incidents, reviews, maintenance, backups, looking, events, pages):
+    for part in (runs, incidents, reviews, maintenance, backups, restores, looking, events, pages):
         app.include_router(part.router)
 
     @app.get("/docs", include_in_schema=False)

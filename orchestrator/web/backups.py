@@ -37,7 +37,7 @@ class PruneWhy(Why):
     dry_run: bool = False
 
 
-_RUN = {201: {"model": shapes.RunShape}, **documented(404, 409, 413, 422)}
+RUN = {201: {"model": shapes.RunShape}, **documented(404, 409, 413, 422)}
 
 
 @router.get(
@@ -59,57 +59,57 @@ def list_jobs(desk: AtDesk, _caller: Viewer) -> JSONResponse:
     "/backups/{job}/run",
     status_code=201,
     summary="Take a backup now (operator)",
-    responses=_RUN,
+    responses=RUN,
 )
 def run_job(
     job: str, why: Why, desk: AtDesk, caller: Operator, idempotency_key: Key = None
 ) -> JSONResponse:
-    _demand_broker(desk)
-    key = _key(caller, idempotency_key, f"backup:{job}")
-    return _begun(desk.backups.take(job, reason=_reason(why, caller), key=key))
+    demand_broker(desk)
+    key = key_of(caller, idempotency_key, f"backup:{job}")
+    return begun(desk.backups.take(job, reason=reason_of(why, caller), key=key))
 
 
 @router.post(
     "/backups/{job}/doctor",
     status_code=201,
     summary="Find what will bite its backups; changes nothing (operator)",
-    responses=_RUN,
+    responses=RUN,
 )
 def examine_job(
     job: str, why: Why, desk: AtDesk, caller: Operator, idempotency_key: Key = None
 ) -> JSONResponse:
-    _demand_broker(desk)
-    key = _key(caller, idempotency_key, f"doctor:{job}")
-    return _begun(desk.backups.examine(job, reason=_reason(why, caller), key=key))
+    demand_broker(desk)
+    key = key_of(caller, idempotency_key, f"doctor:{job}")
+    return begun(desk.backups.examine(job, reason=reason_of(why, caller), key=key))
 
 
 @router.post(
     "/backups/{job}/prune",
     status_code=201,
     summary="Remove its backups that need not be kept (operator)",
-    responses=_RUN,
+    responses=RUN,
 )
 def prune_job(
     job: str, why: PruneWhy, desk: AtDesk, caller: Operator, idempotency_key: Key = None
 ) -> JSONResponse:
-    _demand_broker(desk)
-    key = _key(caller, idempotency_key, f"prune:{job}:{why.dry_run}")
-    reason = _reason(why, caller)
-    return _begun(desk.backups.prune(job, dry_run=why.dry_run, reason=reason, key=key))
+    demand_broker(desk)
+    key = key_of(caller, idempotency_key, f"prune:{job}:{why.dry_run}")
+    reason = reason_of(why, caller)
+    return begun(desk.backups.prune(job, dry_run=why.dry_run, reason=reason, key=key))
 
 
 @router.post(
     "/backups/{job}/scan",
     status_code=201,
     summary="Ask its vault for what it has, after the catalogue was lost (operator)",
-    responses=_RUN,
+    responses=RUN,
 )
 def scan_job(
     job: str, why: Why, desk: AtDesk, caller: Operator, idempotency_key: Key = None
 ) -> JSONResponse:
-    _demand_broker(desk)
-    key = _key(caller, idempotency_key, f"scan:{job}")
-    return _begun(desk.backups.scan(job, reason=_reason(why, caller), key=key))
+    demand_broker(desk)
+    key = key_of(caller, idempotency_key, f"scan:{job}")
+    return begun(desk.backups.scan(job, reason=reason_of(why, caller), key=key))
 
 
 @router.get(
@@ -140,14 +140,14 @@ def show_point(point: str, desk: AtDesk, _caller: Viewer) -> JSONResponse:
     "/restore-points/{point}/verify",
     status_code=201,
     summary="Open it in a scratch place once more, and compare (operator)",
-    responses=_RUN,
+    responses=RUN,
 )
 def verify_point(
     point: str, why: Why, desk: AtDesk, caller: Operator, idempotency_key: Key = None
 ) -> JSONResponse:
-    _demand_broker(desk)
-    key = _key(caller, idempotency_key, f"verify:{point}")
-    return _begun(desk.backups.verify(point, reason=_reason(why, caller), key=key))
+    demand_broker(desk)
+    key = key_of(caller, idempotency_key, f"verify:{point}")
+    return begun(desk.backups.verify(point, reason=reason_of(why, caller), key=key))
 
 
 @router.get(
@@ -167,31 +167,31 @@ def plan_restore(point: str, desk: AtDesk, _caller: Viewer) -> JSONResponse:
     "/restore-points/{point}/restore",
     status_code=201,
     summary="Put it in the place of what the service has; that is kept (operator)",
-    responses=_RUN,
+    responses=RUN,
 )
 def restore_point(
     point: str, why: Why, desk: AtDesk, caller: Operator, idempotency_key: Key = None
 ) -> JSONResponse:
-    _demand_broker(desk)
-    key = _key(caller, idempotency_key, f"restore:{point}")
-    return _begun(desk.backups.restore(point, reason=_reason(why, caller), key=key))
+    demand_broker(desk)
+    key = key_of(caller, idempotency_key, f"restore:{point}")
+    return begun(desk.backups.restore(point, reason=reason_of(why, caller), key=key))
 
 
-def _demand_broker(desk: Desk) -> None:
+def demand_broker(desk: Desk) -> None:
     if not desk.coordinator.hears():
         detail = "the broker cannot be reached, so nothing was started; see to it and try again"
         raise Problem(503, "broker-away", detail)
 
 
-def _key(caller: Caller, given: str | None, what: str) -> str:
+def key_of(caller: Caller, given: str | None, what: str) -> str:
     """A key counts for its caller and for what was asked with it."""
     return f"{caller.name}:{what}:{given}" if given else ""
 
 
-def _reason(why: Why, caller: Caller) -> str:
+def reason_of(why: Why, caller: Caller) -> str:
     return f"{why.reason} ({caller.name})"
 
 
-def _begun(incident: Incident) -> JSONResponse:
+def begun(incident: Incident) -> JSONResponse:
     where = {"Location": f"/api/v1/runs/{incident.run}"}
     return JSONResponse(shapes.run_shape(incident), 201, where)

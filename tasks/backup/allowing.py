@@ -45,13 +45,18 @@ def why_not(
             f"the dump of {manifest.id} {there}, its manifest says {manifest.size_bytes}: use "
             "another backup"
         )
+    yield from why_not_here(found, manifest.size_bytes, replicas)
+    yield from _memory(manifest, found, scratch_memory)
+
+
+def why_not_here(found: Found, size_bytes: int, replicas: str) -> Iterator[str]:
+    """What speaks against any restore to this server of a dump so large."""
     if found.locked_out:
         yield f"{'; '.join(found.unread)}: mend that first, or nothing would show what it loaded"
     for finding in doctor(found):
         if finding.severity is Severity.REFUSE:
             yield f"{finding.what}: {finding.remedy}"
-    yield from _place(manifest, found)
-    yield from _memory(manifest, found, scratch_memory)
+    yield from _place(size_bytes, found)
     yield from _replicas(found, replicas)
 
 
@@ -66,16 +71,16 @@ def _replicas(found: Found, wanted: str) -> Iterator[str]:
         )
 
 
-def _place(manifest: Manifest, found: Found) -> Iterator[str]:
+def _place(size_bytes: int, found: Found) -> Iterator[str]:
     if found.folder is None:
         yield (
             f"its data folder {found.setting('dir')} is not there: make it, owned by the user "
             "that Redis runs as, or name it in data"
         )
-    elif found.free_bytes is not None and found.free_bytes < manifest.size_bytes + ROOM_BYTES:
+    elif found.free_bytes is not None and found.free_bytes < size_bytes + ROOM_BYTES:
         yield (
             f"{found.free_bytes} bytes are free in {found.folder.path}, and the dump has "
-            f"{manifest.size_bytes}: make room, without touching what Redis has there"
+            f"{size_bytes}: make room, without touching what Redis has there"
         )
     if found.info is None and found.at_start is None:
         yield (

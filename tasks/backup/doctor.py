@@ -66,6 +66,17 @@ def _unread(found: Found) -> Iterator[Finding]:
         yield Finding("not_read", Severity.WARNING, reason, "mend that, and look again")
 
 
+def _unfinished(found: Found) -> Iterator[Finding]:
+    if found.fence:
+        yield Finding(
+            "unfinished",
+            Severity.WARNING,
+            "a restore was begun and is not verified"
+            + (": nobody but us reaches it" if found.fenced else ""),
+            "`autobot-dr backup undo` goes back to what was there; a new restore ends it too",
+        )
+
+
 def _append_only(found: Found) -> Iterator[Finding]:
     if found.append_only:
         yield Finding(
@@ -236,6 +247,7 @@ _RULES: tuple[Callable[[Found], Iterator[Finding]], ...] = (
     _cluster,
     _replica,
     _unread,
+    _unfinished,
     _append_only,
     _stale_log,
     _persistence,

@@ -24,7 +24,7 @@ from tasks.arguments import BadArguments, read_arguments
 from tasks.backup import manifest as manifests
 from tasks.backup.asking import module_lines
 from tasks.backup.history import sync_folder, write_durably
-from tasks.backup.link import Link, LinkFault, LinkRefused, Server
+from tasks.backup.link import Link, LinkFault, LinkRefused, server_of
 from tasks.backup.manifest import Manifest
 from tasks.backup.pacing import Brake, Sayer, end_when_asked
 from tasks.backup.rdbstream import NotADump
@@ -48,18 +48,6 @@ class Settings:
     ca_file: str = ""
     pin_sha256: str = ""
 
-    @property
-    def server(self) -> Server:
-        return Server(
-            self.address,
-            self.port,
-            self.password_file,
-            self.user,
-            tls=self.tls,
-            ca_file=self.ca_file,
-            pin_sha256=self.pin_sha256,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class _About:
@@ -74,7 +62,7 @@ class NotTaken(Exception):
 
 def take(settings: Settings) -> tuple[Path, Manifest]:
     """A new backup folder; its dump is whole by its own marks. Raises NotTaken."""
-    server = settings.server
+    server = server_of(settings)
     into = Path(settings.into)
     try:
         into.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -82,11 +82,11 @@ def why_not_fenced(found: Found) -> str:
 
 def exchange(
     host: Host, target: Target, found: Found, place: Place, incoming: str, kept: str, tell: Tell
-) -> None:
+) -> float:
     """What is in `incoming` in the place of what is there, which goes to the new folder `kept`.
 
     Raises ActFailed with the old data in its place and open to all. Otherwise the service
-    runs behind the fence; `lift` opens it.
+    runs behind the fence; `lift` opens it. Answers with the seconds that it took to start.
     """
     old, new = (there(host, place.names, each) for each in (place.folder, incoming))
     bind = "" if why_not_fenced(found) else _own_address(found)
@@ -109,7 +109,9 @@ def exchange(
         fencing.remove(host, target.unit)
         systemd.order(host, "start", target.unit, seconds=target.start_seconds)
         raise
+    begun = host.now()
     start(host, target, tell)
+    return host.now() - begun
 
 
 def _own_address(found: Found) -> str:

@@ -20,7 +20,8 @@ from tasks.operation import ActFailed
 
 #: Where a fenced server listens, at its own port.
 ADDRESS = "127.88.0.1"
-FILE = "90-autobot-dr-fence.conf"
+#: After all others, which may say how it is started.
+FILE = "zz-autobot-dr-fence.conf"
 ORDER_SECONDS = 30.0
 _MARK = "# autobot-dr: "
 _BY_HAND = (

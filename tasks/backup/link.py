@@ -11,8 +11,9 @@ import select
 import socket
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from tasks.exchange import HostFault, tls_context
 from tasks.host import LocalHost
@@ -46,6 +47,12 @@ class Server:
     @property
     def name(self) -> str:
         return self.socket_path or f"{self.address}:{self.port}"
+
+
+def server_of(settings: Any) -> Server:
+    """From what a process was told, which names all of it in the same words."""
+    names = [each.name for each in fields(Server) if each.name != "socket_path"]
+    return Server(**{name: getattr(settings, name) for name in names})
 
 
 class Link:

@@ -22,7 +22,7 @@ from pathlib import Path
 from tasks.arguments import BadArguments, read_arguments
 from tasks.backup import manifest as manifests
 from tasks.backup.keyfiles import END
-from tasks.backup.link import Link, LinkFault, LinkRefused, Server
+from tasks.backup.link import Link, LinkFault, LinkRefused, Server, server_of
 from tasks.backup.manifest import NotAManifest
 from tasks.backup.proving import DUMP, read_manifest
 from tasks.backup.scratch import Dump, NotLoaded, Programs, loaded, size_and_sha256
@@ -52,18 +52,6 @@ class Settings:
     undo: bool = False  #: put back what is in `kept`
     server: str = "redis-server"  #: the program for the scratch server
     cli: str = "redis-cli"
-
-    @property
-    def live(self) -> Server:
-        return Server(
-            self.address,
-            self.port,
-            self.password_file,
-            self.user,
-            tls=self.tls,
-            ca_file=self.ca_file,
-            pin_sha256=self.pin_sha256,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +200,7 @@ def run(settings: Settings) -> Copied:
     if complaints := manifests.compare_file(known, *size_and_sha256(host, path)):
         raise NotLoaded(manifests.told(complaints))
     programs = Programs(settings.server, settings.cli, modules=known.module_files)
-    live = settings.live
+    live = server_of(settings)
     with loaded(host, Dump(path), programs) as scratch:
         return copy_keys(
             Server(socket_path=scratch.socket),
@@ -231,7 +219,7 @@ def main() -> int:
     try:
         settings = read_arguments(Settings, json.loads(path.read_text()))
         if settings.undo:
-            put_back(settings.live, Path(settings.kept))
+            put_back(server_of(settings), Path(settings.kept))
             print("{}")
             return 0
         copied = run(settings)

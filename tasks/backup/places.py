@@ -88,3 +88,12 @@ def there(host: Host, names: Sequence[str], folder: str) -> tuple[str, ...]:
 def within(host: Host, folder: str) -> tuple[str, ...]:
     argv = ("find", folder, "-mindepth", "1", "-maxdepth", "1", "-printf", "%f\\n")
     return tuple(host.run(argv, seconds=10).out.splitlines())
+
+
+def sizes(host: Host, folder: str, names: Sequence[str]) -> tuple[str, ...]:
+    """What is there of these, each with all that is in it."""
+    found = []
+    for name in there(host, names, folder):
+        words = host.run(("du", "-s", "-b", "--", f"{folder}/{name}"), seconds=60).out.split()
+        found.append(f"{folder}/{name}, {words[0] if words else '?'} bytes")
+    return tuple(found)

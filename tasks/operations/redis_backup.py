@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
-from tasks.backup import proving, telling
+from tasks.backup import dump, proving, telling
 from tasks.backup.manifest import NotAManifest, State
 from tasks.backup.pacing import heard
 from tasks.backup.scratch import COPY_SECONDS, Programs
@@ -24,7 +24,10 @@ class Arguments:
     address: str
     port: int = 6379
     password_file: str = ""  #: on the machine that keeps backups
-    user: str = ""
+    user: str = ""  #: an ACL user; empty for the default one
+    tls: bool = False
+    ca_file: str = ""  #: on the machine that keeps backups; where the system's CAs do not do
+    pin_sha256: str = ""  #: of the one certificate that counts
     patterns: tuple[str, ...] = ()  #: counted in the proof, such as doc:* and fact:*
     server: str = "redis-server"  #: the programs for the scratch server, of the same version
     cli: str = "redis-cli"
@@ -63,14 +66,7 @@ def decide(_wanted: Arguments, _seen: Seen) -> Act:
 
 def act(host: Host, wanted: Arguments, tell: Tell) -> None:
     tell(f"receiving a dump from {wanted.address}:{wanted.port}")
-    settings = {
-        "into": wanted.into,
-        "address": wanted.address,
-        "port": wanted.port,
-        "password_file": wanted.password_file,
-        "user": wanted.user,
-        "bytes_per_s": wanted.bytes_per_s,
-    }
+    settings = {each.name: getattr(wanted, each.name) for each in fields(dump.Settings)}
     # A process of its own: it ends at the deadline, and its memory is not the agent's.
     argv = (sys.executable, "-m", "tasks.backup.dump", "--settings", "/dev/stdin")
     ran = host.run(

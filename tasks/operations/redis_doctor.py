@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from tasks.backup.asking import Where
 from tasks.backup.discovery import discover
@@ -17,6 +17,10 @@ class Arguments:
     address: str
     port: int = 6379
     password_file: str = ""
+    user: str = ""  #: an ACL user; empty for the default one
+    tls: bool = False
+    ca_file: str = ""
+    pin_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +30,7 @@ class Seen:
 
 
 def look(host: Host, wanted: Arguments) -> Seen:
-    where = Where(wanted.unit, wanted.address, wanted.port, wanted.password_file)
-    found = doctor(discover(host, where))
+    found = doctor(discover(host, Where(**asdict(wanted))))
     lines = tuple(f"{e.severity}: {e.name}: {e.what}; {e.remedy}" for e in found)
     return Seen(lines, sum(each.severity is Severity.REFUSE for each in found))
 

@@ -18,6 +18,7 @@ from tasks.backup import (
     manifest,
     places,
     proving,
+    rates,
     restoring,
     standing,
 )
@@ -138,14 +139,16 @@ def act(host: Host, wanted: Arguments, tell: Tell) -> None:
     if found.folder is None:
         raise ActFailed("nothing was changed: its data folder is not there any more")
     place = places.place_of(found, found.folder)
-    incoming = restoring.begin(host, place)
+    incoming, begun = restoring.begin(host, place), host.now()
     try:
         _copy_proved(host, wanted, known, found, place, incoming, tell)
         restoring.make_ready(host, place, incoming)
         name = "-".join(filter(None, (places.stamp(host), wanted.id)))
         kept = f"{place.folder}/{places.KEPT}{name}"
+        proved = host.now()
         tell.keep_on()
-        exchanging.exchange(host, wanted, found, place, incoming, kept, tell)
+        loading = exchanging.exchange(host, wanted, found, place, incoming, kept, tell)
+        rates.keep(host, known.size_bytes, proved - begun, loading)
     except (ActFailed, HostFault):
         if found.fence or fencing.read(host, wanted.unit) is None:
             restoring.discard(host, incoming)

@@ -12,6 +12,7 @@ from tasks.backup import redisconf
 from tasks.backup.asking import Where
 from tasks.backup.discovery import FileFacts, Found, discover, programs
 from tasks.backup.doctor import Severity, doctor
+from tasks.backup.fencing import Fence
 from tasks.host import LocalHost
 from tests.backup.rig import redis
 from tests.backup.systemd import fake_systemd
@@ -32,6 +33,7 @@ CASES: dict[str, dict[str, Any]] = {
     "cluster": {"info": {"cluster_enabled": "1"}},
     "replica": {"info": {"role": "slave"}},
     "not_read": {"unread": ("no",)},
+    "unfinished": {"fence": Fence("*", "/d", "/d/in", "/d/kept", (), (), ())},
     "append_only": {"now": {"appendonly": "yes"}},
     "append_only_not_kept": {"now": {"appendonly": "yes"}, "at_start": {"appendonly": "no"}},
     "stale_log": {"now": {"appendonly": "no"}, "log_folder": FileFacts("/d/a", 1, 0, 0, "700")},

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,10 +22,8 @@ from tests.backup.rig import Redis, info, redis, source_replid
 from tests.integration.rig import ROOT, free_port
 
 
-def settings(
-    tmp_path: Path, port: int, *, password_file: str = "", user: str = ""
-) -> dump.Settings:
-    return dump.Settings(str(tmp_path / "backups"), "127.0.0.1", port, password_file, user)
+def settings(tmp_path: Path, port: int, **more: Any) -> dump.Settings:
+    return dump.Settings(str(tmp_path / "backups"), "127.0.0.1", port, **more)
 
 
 def left(tmp_path: Path) -> list[str]:
@@ -180,3 +179,15 @@ def test_what_is_no_dump_is_never_kept(
     with saying(*answers) as port, pytest.raises(dump.NotTaken, match=said):
         dump.take(settings(tmp_path, port))
     assert left(tmp_path) == []
+
+
+def test_a_rewrite_that_runs_is_waited_for(source: Redis, tmp_path: Path) -> None:
+    """Where BGSAVE would be refused."""
+    source.fill(1000)
+    source.ask("CONFIG", "SET", "rdb-key-save-delay", "1500")
+    source.ask("BGREWRITEAOF")
+    source.ask("CONFIG", "SET", "rdb-key-save-delay", "0")
+    assert info(source, "persistence")["aof_rewrite_in_progress"] == "1"
+    assert b"child" in str(source.ask("BGSAVE")).encode()
+    _, manifest = dump.take(settings(tmp_path, source.port))
+    assert manifest.size_bytes > 1000

@@ -110,7 +110,7 @@ def test_prune_says_what_would_go_and_what_went(world: World, online: Run) -> No
 
 def test_a_restore_asks_first_and_a_dry_run_sends_nothing(world: World, online: Run) -> None:
     world.store.restore_points.record(POINT)
-    dry = online("backup", "restore", "redis-1", "--dry-run")
+    dry = online("backup", "restore", "redis-1", "--dry-run", "--no-wait")
     assert dry.returncode == 0, dry.stderr
     assert "backup.send" in dry.stdout
     assert "systemctl stop app.service" in dry.stdout
@@ -129,6 +129,50 @@ def test_a_scan_that_its_kind_does_not_have_is_said(online: Run) -> None:
     ran = online("backup", "scan", "night")
     assert (ran.returncode, ran.stdout) == (1, "")
     assert "is of kind 'redis', which cannot be scanned" in ran.stderr
+
+
+def test_a_dry_run_also_says_what_the_machine_says(world: World, online: Run) -> None:
+    world.store.restore_points.record(POINT)
+
+    def agent() -> None:
+        wait_for("an order", lambda: bool(world.orders()))
+        (order,) = world.orders()
+        assert (order.agent, order.operation) == ("one", "redis.restore_rehearse")
+        assert order.arguments["size_bytes"] == 5_250_000
+        detail = "replaced and kept: /data/dump.rdb, 8000 bytes"
+        world.report(order, Outcome.DONE, "takes about 3 s", detail=detail)
+        world.coordinator.check(order.run, 0, 0, 0.0)
+
+    acting = threading.Thread(target=agent)
+    acting.start()
+    dry = online("backup", "restore", "redis-1", "--dry-run")
+    acting.join()
+    assert dry.returncode == 0, dry.stderr
+    assert "systemctl stop app.service" in dry.stdout
+    assert "one: takes about 3 s" in dry.stdout
+    assert "replaced and kept: /data/dump.rdb, 8000 bytes" in dry.stdout
+
+
+def test_keys_alone_are_restored_and_a_restore_is_undone(world: World, online: Run) -> None:
+    world.store.restore_points.record(POINT)
+    unsure = online("backup", "restore", "redis-1", "--keys", "doc:*")
+    assert (unsure.returncode, "what they replace is kept" in unsure.stderr) == (130, True)
+    words = ("backup", "restore", "redis-1", "--keys", "doc:*", "--yes", "--no-wait", "--json")
+    sure = online(*words)
+    assert sure.returncode == 0, sure.stderr
+    run = json.loads(sure.stdout)["id"]
+    send, keys = world.orders()
+    assert (send.operation, keys.operation) == ("backup.send", "redis.restore_keys")
+    assert (keys.arguments["pattern"], keys.arguments["id"]) == ("doc:*", "redis-1")
+    world.coordinator.cancel(run, "enough")
+    for which in (run, "redis-1"):
+        undone = online("backup", "undo", which, "--yes", "--no-wait", "--json")
+        assert undone.returncode == 0, undone.stderr
+        assert json.loads(undone.stdout)["scenario"] == "undo-app"
+        assert world.orders()[-1].operation == "redis.restore_keys_undo"
+        world.coordinator.cancel(json.loads(undone.stdout)["id"], "enough")
+    none = online("backup", "undo", "none", "--yes")
+    assert (none.returncode, "no run has restored 'none'" in none.stderr) == (2, True)
 
 
 def test_what_is_not_there_is_a_fault_of_usage(online: Run) -> None:

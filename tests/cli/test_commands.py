@@ -58,7 +58,17 @@ def test_the_commands_are_those_of_the_faces() -> None:
     later = ("add", "done", "list")
     assert incidents == {*((each,) for each in plain), *(("follow-up", each) for each in later)}
     backups = {path[1] for path in ALL if path[0] == "backup"}
-    assert backups == {"run", "scan", "list", "show", "verify", "restore", "prune", "doctor"}
+    assert backups == {
+        "run",
+        "scan",
+        "list",
+        "show",
+        "verify",
+        "restore",
+        "undo",
+        "prune",
+        "doctor",
+    }
     assert {path[1] for path in ALL if path[0] == "maintenance"} == {"start", "stop", "list"}
 
 

@@ -127,6 +127,22 @@ def test_a_restore_brings_the_backup_to_its_machine_first() -> None:
     assert alone.arguments["backup"] == "/b/redis-1"
 
 
+def test_after_a_restore_comes_a_backup_whose_failure_takes_nothing_back() -> None:
+    plan = replace(JOB, keep=Keep(5.0, 7, 4, 6)).restore_plan(POINT, worlds.SMALL, CATALOG)
+    after = plan.branch(0, 1)
+    assert [(each.number, each.operation, each.agent) for each in after.steps] == [
+        (2, "redis.backup", "control")
+    ], "and nothing older is removed"
+    assert (after.name, after.needs, after.optional) == ("night", (0,), True)
+    course = Course(plan)
+    course.report(0)
+    course.report(1)
+    course.check(0)
+    course.report(2, Outcome.FAILED)
+    assert course.state() is State.RESOLVED
+    assert "redis.backup" in course.incident.reason, "it is told"
+
+
 def test_the_newest_point_is_bound_where_a_rung_names_none() -> None:
     ladder = JOB.restore_plan(POINT, worlds.SMALL, CATALOG).rungs[0]
     unbound = replace(

@@ -21,6 +21,7 @@ from orchestrator.core.fleet import Check, Fleet, Machine, Objectives, Service, 
 from orchestrator.core.incident import State
 from orchestrator.core.redisbackups import ARRIVALS, RedisJob
 from orchestrator.core.restorepoints import PointState
+from orchestrator.restores import Restores
 from tests.backup.rig import Redis, redis
 from tests.backup.systemd import BIN, UNIT, fake_systemd
 from tests.contracts.sshd import Sshd, running_sshd
@@ -112,13 +113,25 @@ def test_a_backup_ends_verified_and_a_restore_brings_deleted_keys_back(here: Bac
     back = here.ended(here.backups.restore(point.id, reason="a test").run, seconds=90)
     assert back.state is State.RESOLVED, back.reason
     assert here.redis.ask("DBSIZE") == 200
+    newest = here.store.restore_points.newest_verified("redis")
+    assert newest is not None
+    assert newest.id != point.id, "a new backup at once"
 
     # The scenario's own rung takes the newest that was proved, by itself.
     here.redis.ask("FLUSHALL")
     run = coordinator.recover("redis", reason="a test")
-    assert point.id in run.plan.rungs[0].title
+    assert newest.id in run.plan.rungs[0].title
     assert here.ended(run.run, seconds=90).state is State.RESOLVED
     assert here.redis.ask("GET", "doc:7") == b"value 7"
+
+    # One order goes back to what was there before the first restore: nothing.
+    restores = Restores(here.backups)
+    undone = here.ended(restores.undo(back.run, reason="a test").run, seconds=90)
+    assert undone.state is State.RESOLVED, undone.reason
+    assert here.redis.ask("DBSIZE") == 0
+    keys = restores.keys(newest.id, "doc:1*", dry_run=False, reason="a test")
+    assert here.ended(keys.run, seconds=90).state is State.RESOLVED
+    assert here.redis.ask("DBSIZE") == 111
 
 
 def test_a_damaged_backup_is_known_as_failed_and_is_not_restored(here: BackupSite) -> None:
@@ -168,6 +181,7 @@ def test_what_another_machine_keeps_is_brought_and_restored(here: BackupSite) ->
     assert [(e.operation, e.agent) for e in back.steps] == [
         ("backup.send", "two"),
         ("redis.restore", "one"),
+        ("redis.backup", "two"),
     ]
     assert here.redis.ask("DBSIZE") == 120
 

@@ -158,6 +158,8 @@ BAD = [
     ("/api/v1/backups/none/doctor", {}, 404, "unknown-job", "known: night"),
     ("/api/v1/restore-points/none/restore", {}, 404, "unknown-restore-point", "backup list"),
     ("/api/v1/restore-points/none/verify", {}, 404, "unknown-restore-point", "backup list"),
+    ("/api/v1/restores/none/undo", {}, 404, "unknown-restore-point", "no run has restored"),
+    ("/api/v1/restore-points/none/keys", {"pattern": ""}, 422, "not-understood", "body.pattern"),
     ("/api/v1/backups/night/run", {"reason": ""}, 422, "not-understood", "body.reason"),
     ("/api/v1/backups/night/run", {"x": 1}, 422, "not-understood", "body.x"),
 ]

@@ -103,6 +103,9 @@ PROTECTED = [
     ("GET", "/api/v1/restore-points/x/plan", Role.VIEWER),
     ("POST", "/api/v1/restore-points/x/verify", Role.OPERATOR),
     ("POST", "/api/v1/restore-points/x/restore", Role.OPERATOR),
+    ("POST", "/api/v1/restore-points/x/keys", Role.OPERATOR),
+    ("POST", "/api/v1/restore-points/x/rehearse", Role.OPERATOR),
+    ("POST", "/api/v1/restores/{which}/undo", Role.OPERATOR),
 ]
 
 
