@@ -145,8 +145,8 @@ def act(host: Host, wanted: Arguments, tell: Tell) -> None:
         restoring.make_ready(host, place, incoming)
         name = "-".join(filter(None, (places.stamp(host), wanted.id)))
         kept = f"{place.folder}/{places.KEPT}{name}"
-        tell.keep_on()
         proved = host.now()
+        tell.keep_on()
         loading = exchanging.exchange(host, wanted, found, place, incoming, kept, tell)
         rates.keep(host, known.size_bytes, proved - begun, loading)
     except (ActFailed, HostFault):

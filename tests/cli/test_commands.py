@@ -68,6 +68,7 @@ def test_the_commands_are_those_of_the_faces() -> None:
         "undo",
         "prune",
         "doctor",
+        "capture",
         "kit",
     }
     assert {path[1] for path in ALL if path[0] == "maintenance"} == {"start", "stop", "list"}
