@@ -228,10 +228,11 @@ def undo(which: str, yes: bool, reason: str, no_wait: bool, as_json: bool) -> No
 
 @backup.command()
 @click.argument("job")
-def capture(job: str) -> None:
-    """Print the settings file of JOB's capture, for a vault that is not the control machine.
+@json_option
+def capture(job: str, as_json: bool) -> None:  # noqa: ARG001 the file is JSON in any case
+    """Print the settings file of JOB's capture, for another vault.
 
-    There, deploy/systemd/autobot-dr-capture@.service runs it; here `up` does.
+    There, deploy/systemd/autobot-dr-capture@.service runs it; on the control machine `up` does.
     """
     timemachine.print_settings(job)
 

@@ -14,7 +14,7 @@ from orchestrator.core.backups import Job, bound_step, only_steps
 from orchestrator.core.compiling import bound_settings
 from orchestrator.core.fleet import Fleet
 from orchestrator.core.health import CAPTURES, Rule, Use, Watch
-from orchestrator.core.plan import Catalog, Plan, PlannedRung
+from orchestrator.core.plan import Branch, Catalog, Plan, PlannedRung
 from orchestrator.core.redisbackups import CUT, RedisJob
 from orchestrator.core.restorepoints import PointState, RestorePoint
 from tasks.contract import Json
@@ -96,12 +96,17 @@ def restore_at_plan(
     cut = bound_step(catalog, CUT, job.vault, job.vault, job.service, given)
     plan = job.restore_plan(point, fleet, catalog)
     (rung,) = plan.rungs
-    (branch,) = rung.branches
+    branch, *after = rung.branches
     steps = tuple(replace(each, number=n) for n, each in enumerate((cut, *branch.steps)))
     # By the branch's name the catalogue knows whose backup it is.
-    whole = replace(branch, name=job.name, steps=steps)
+    whole = (replace(branch, name=job.name, steps=steps), *map(_one_later, after))
     title = f"Restore {job.service} with what was captured {until(at)}"
-    return replace(plan, rungs=(PlannedRung(title, rung.approval, (whole,)),))
+    return replace(plan, rungs=(PlannedRung(title, rung.approval, whole),))
+
+
+def _one_later(branch: Branch) -> Branch:
+    steps = tuple(replace(each, number=each.number + 1) for each in branch.steps)
+    return replace(branch, steps=steps)
 
 
 def _second(at: int | None) -> dict[str, Json]:

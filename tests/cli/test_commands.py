@@ -49,7 +49,7 @@ def test_the_commands_are_those_of_the_faces() -> None:
     first = {path[0] for path in ALL}
     assert first == {
         *("init", "validate", "plan", "recover", "run", "status", "incident"),
-        *("backup", "maintenance", "up", "coordinator", "beat", "agent", "lab"),
+        *("backup", "maintenance", "up", "coordinator", "beat", "agent", "lab", "state"),
     }
     runs = {path[1] for path in ALL if path[0] == "run"}
     assert runs == {"list", "show", "watch", "approve", "cancel", "resume"}
@@ -71,6 +71,7 @@ def test_the_commands_are_those_of_the_faces() -> None:
         "capture",
         "kit",
     }
+    assert {path[1] for path in ALL if path[0] == "state"} == {"backup", "restore"}
     assert {path[1] for path in ALL if path[0] == "maintenance"} == {"start", "stop", "list"}
 
 

@@ -84,6 +84,8 @@ def test_a_second_is_made_a_backup_first_and_that_is_restored_by_its_name() -> N
         == "Restore db with what was captured until the end of 2001-09-09T01:46:40Z"
     )
     assert branch.required == ("db",), "and it is looked at from outside"
+    (again,) = plan.branch(0, 1).steps
+    assert (again.number, again.operation) == (3, "redis.cut"), "what is there now is backed up"
     here = replace(
         worlds.SMALL,
         services={
