@@ -77,7 +77,8 @@ def move(host: Host, names: Sequence[str], source: str, target: str) -> None:
         ran(host, ("mv", "-n", "-T", "--", f"{source}/{name}", f"{target}/{name}"))
         if there(host, (name,), source):
             raise HostFault(f"{target}/{name} is there already, and was not overwritten")
-    ran(host, ("sync", "--", source, target))
+    if names:
+        ran(host, ("sync", "--", source, target))
 
 
 def there(host: Host, names: Sequence[str], folder: str) -> tuple[str, ...]:
