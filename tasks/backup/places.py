@@ -63,7 +63,8 @@ def kept_folders(host: Host, folder: str) -> tuple[str, ...]:
 
 
 def stamp(host: Host) -> str:
-    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(host.now()))
+    now = host.now()
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"
 
 
 def new_folder(host: Host, path: str) -> None:
