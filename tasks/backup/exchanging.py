@@ -89,6 +89,8 @@ def exchange(
     runs behind the fence; `lift` opens it. Answers with the seconds that it took to start.
     """
     old, new = (there(host, place.names, each) for each in (place.folder, incoming))
+    if not new:
+        raise ActFailed(f"nothing was changed: {incoming} holds nothing that Redis would load")
     bind = "" if why_not_fenced(found) else _own_address(found)
     try:
         new_folder(host, kept)
@@ -121,28 +123,36 @@ def _own_address(found: Found) -> str:
 def take_back(host: Host, target: Target, found: Found, tell: Tell) -> Found:
     """An exchange that was begun and left, undone: what was there is in its place again.
 
-    The service does not run afterwards, and stays fenced.
+    Where something had been moved, the service does not run afterwards, and stays fenced.
     """
     fence = found.fence
-    if fence is None or not _was_moved(host, fence):
+    if fence is None:
+        return found
+    if not _was_moved(host, fence):
+        _emptied(host, fence)
         return found
     tell(f"an earlier exchange was left half-way: putting back what is in {fence.kept}")
     if found.info is not None:
         ask(host, found.where, ("CONFIG", "SET", "save", ""))
     stop(host, target.unit, seconds=target.stop_seconds, tell=tell)
     _cleared(host, fence)
-    move(host, within(host, fence.kept), fence.kept, fence.folder)
-    host.run(("rmdir", "--", fence.kept), seconds=10)
+    _emptied(host, fence)
     if fence.incoming.startswith(f"{fence.folder}/{INCOMING}"):
         # A copy of a backup.
         host.run(("rm", "-r", "-f", "--", fence.incoming), seconds=COPY_SECONDS)
     return discover(host, target.where)
 
 
+def _emptied(host: Host, fence: Fence) -> None:
+    """All that was kept back in its place; without it there is no folder that looks kept."""
+    move(host, within(host, fence.kept), fence.kept, fence.folder)
+    host.run(("rmdir", "--", fence.kept), seconds=10)
+
+
 def _cleared(host: Host, fence: Fence) -> None:
     """What is not the old goes where it came from; or aside, if a server has made it itself: one
     that was started on half of the data, and that nobody could reach."""
-    aside = f"{fence.folder}/{AFTERWARDS}{stamp(host)}"
+    aside = f"{fence.folder}/{AFTERWARDS}{stamp(host)}-half"
     host.run(("mkdir", "-p", "-m", "700", "--", fence.incoming, aside), seconds=10)
     kept, waiting = within(host, fence.kept), within(host, fence.incoming)
     for name in fence.names:

@@ -63,7 +63,8 @@ def kept_folders(host: Host, folder: str) -> tuple[str, ...]:
 
 
 def stamp(host: Host) -> str:
-    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(host.now()))
+    now = host.now()
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"
 
 
 def new_folder(host: Host, path: str) -> None:
@@ -77,7 +78,8 @@ def move(host: Host, names: Sequence[str], source: str, target: str) -> None:
         ran(host, ("mv", "-n", "-T", "--", f"{source}/{name}", f"{target}/{name}"))
         if there(host, (name,), source):
             raise HostFault(f"{target}/{name} is there already, and was not overwritten")
-    ran(host, ("sync", "--", source, target))
+    if names:
+        ran(host, ("sync", "--", source, target))
 
 
 def there(host: Host, names: Sequence[str], folder: str) -> tuple[str, ...]:

@@ -181,6 +181,22 @@ def test_what_was_left_half_way_is_undone_by_one_order(
         assert [each.name for each in server.folder.glob("*restore*")] == []
 
 
+def test_what_was_left_before_anything_was_moved_looks_like_nothing_kept(
+    backup: Path, tmp_path: Path
+) -> None:
+    """Its dump as it was before the last save comes back beside it, and no folder stays."""
+    with production(tmp_path) as server:
+        server.ask("SAVE")
+        server.ask("SET", "late", "1")
+        killed(server, backup, tmp_path, "fence built")
+        assert list(server.folder.glob("pre-restore-*/dump.rdb.saved-before"))
+        assert do(server, backup=str(backup), prove_here=False).outcome is Outcome.DONE
+        (kept,) = server.folder.glob("pre-restore-*")
+        assert (kept / "dump.rdb").exists()
+        assert do(server, "redis.restore_undo").outcome is Outcome.DONE
+        assert (server.ask("GET", "late"), open_data(server)) == (b"1", "old")
+
+
 def test_other_data_than_expected_stays_closed_until_it_is_undone(
     backup: Path, tmp_path: Path
 ) -> None:
