@@ -37,7 +37,7 @@ from workers.executor import Executor, Identity
 from workers.jobsheets import take_sheet
 from workers.journal import Journal
 from workers.ledger import JOURNAL, keep_reserve
-from workers.outbox import send_by
+from workers.outbox import mark, send_by
 from workers.sentry import Sentry
 from workers.telling import Teller
 from workers.voice import BEAT_EVENT, Unheard, Voice
@@ -190,7 +190,7 @@ def make_sentry(app: Celery, identity: Identity) -> Sentry:
         nonlocal away
         try:
             voice.say(BEAT_EVENT, beat=beat.to_wire())
-            if away:
+            if away or mark(identity).exists():
                 send_by(voice, identity)
         except Unheard:
             away = True

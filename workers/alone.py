@@ -26,7 +26,7 @@ from workers.executor import Executor, Identity
 from workers.jobsheets import NoSheet, held_sheet
 from workers.journal import Journal
 from workers.ledger import JOURNAL
-from workers.outbox import send_by
+from workers.outbox import mark, send_by
 from workers.voice import Unheard, Voice
 
 log = logging.getLogger("autobot_dr.agent")
@@ -91,6 +91,7 @@ def _ping(sheet: JobSheet, what: str, said: str = "") -> None:
 
 def _deliver(identity: Identity, broker_url: str) -> None:
     """Now if the broker is there; else the agent does when it reaches it again."""
+    mark(identity).touch()
     if not broker_url:
         return
     voice = Voice(make_app(broker_url), f"alone@{identity.machine}")

@@ -7,11 +7,18 @@ here and from there, is taken once.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from workers.broker import COORDINATOR_QUEUE
 from workers.executor import Identity
 from workers.journal import Journal
 from workers.ledger import JOURNAL
 from workers.voice import Voice
+
+
+def mark(identity: Identity) -> Path:
+    """There while something waits that the agent cannot know of by itself."""
+    return identity.state / "undelivered"
 
 
 def send_by(voice: Voice, identity: Identity) -> int:
@@ -22,6 +29,7 @@ def send_by(voice: Voice, identity: Identity) -> int:
             voice.put("orchestrator.report", COORDINATOR_QUEUE, report=report.to_wire())
             journal.sent(report.order)
             count += 1
+        mark(identity).unlink(missing_ok=True)
     finally:
         journal.close()
     return count
