@@ -46,8 +46,10 @@ SHORT_CHAIN, LONG_CHAIN = 10, 50
 
 
 def _fleet(key: str) -> dict[str, Any]:
-    unit = {"agent_unit": AGENT}
-    machines = {each.name: {"address": each.address, "settings": unit} for each in MACHINES}
+    # Settings of its own for each: a fleet file has no aliases.
+    machines = {
+        each.name: {"address": each.address, "settings": {"agent_unit": AGENT}} for each in MACHINES
+    }
     services: dict[str, Any] = {
         name: {"machine": name, "unit": REDIS, "port": 6379, "check": {"probe": "redis"}}
         for name in NAMES

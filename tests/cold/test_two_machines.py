@@ -102,7 +102,7 @@ def lose_power(lab: Lab) -> None:
     [
         (crash, "service.restart"),
         (damage, "redis.repair_log"),
-        (lose_power, "vm.restart"),
+        pytest.param(lose_power, "vm.restart", marks=pytest.mark.long),
     ],
 )
 def test_the_broker_is_brought_back_without_itself(
