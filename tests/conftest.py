@@ -14,6 +14,7 @@ import pytest
 _LAB = ("tests/fleet/", "tests/cold/", "tests/operations/", "tests/contracts/test_hypervisor.py")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the mark right afterwards
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group(item)))

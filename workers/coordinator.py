@@ -1,7 +1,7 @@
 """Starts the coordinator's process: settings in, worker, ticker and web out.
 
-What lives here: putting the parts together, and the sentences for what keeps it from starting.
-What must not: any behaviour of the parts. Exit codes are those of the command line: 1 for a
+What lives here: starting and ending the parts, and the sentences for what keeps it from starting.
+What must not: which part is given to which (parts.py). Exit codes are the command line's: 1 for a
 fault of the configuration, 6 for a broker that is not there when it must be.
 """
 
@@ -25,38 +25,26 @@ from celery import Celery
 from celery.platforms import SecurityWarning
 from fastapi import FastAPI
 
-from orchestrator.backups import Backups
-from orchestrator.config import Configuration, load
-from orchestrator.coordinator import Coordinator, Protected
+from orchestrator.config import load
 from orchestrator.core.plan import Fault
-from orchestrator.kitkeeping import KitKeeper
-from orchestrator.leadership import Leadership, candidate
-from orchestrator.lookout import Lookout
+from orchestrator.leadership import Leadership
 from orchestrator.notify.deadman import DeadManSwitch
-from orchestrator.notify.jobpings import JobPings
-from orchestrator.notify.opening import calling_faults, make_deliverer
+from orchestrator.notify.opening import calling_faults
 from orchestrator.ports import StoreUnavailable
 from orchestrator.settings import Settings, read_settings
 from orchestrator.setup import load_keys
-from orchestrator.store import StoreRefused, open_store
+from orchestrator.store import StoreRefused
 from orchestrator.takingin import take_in
 from orchestrator.web.access import read_tokens
-from orchestrator.web.app import make_web
-from tasks import catalog
 from tasks.host import LocalHost
 from workers.broker import (
     COORDINATOR_QUEUE,
     consume_in_term,
-    make_app,
-    result_backend_for,
     take_back_earlier,
     take_back_patiently,
 )
-from workers.carrier import DirectCarrier
-from workers.inbox import Ticker, consume, register, register_backups
-from workers.publisher import ChainPublisher
-from workers.watching import Watching
-from workers.ways import Ways
+from workers.inbox import Ticker, consume
+from workers.parts import Parts, make_parts
 
 T = TypeVar("T")
 
@@ -95,73 +83,38 @@ def _serve(settings: Settings) -> int:
         log.warning("`contacts` is nobody: nobody will be called, whatever happens")
     keys = _sound(load_keys(settings.keys, configuration.fleet.machines))
     tokens = _sound(read_tokens(settings.tokens))
-    store = open_store(settings.store_url.get_secret_value())
-    leadership = Leadership(store, candidate(settings.state, settings.public_url), _end)
     url = settings.broker_url.get_secret_value()
-    app = make_app(url, consumer=COORDINATOR_QUEUE, result_backend=result_backend_for(url))
-    direct = DirectCarrier(configuration.inventory, keys.coordinator, settings.state / "agent")
-    chain = ChainPublisher(app, keys.coordinator)
-    publisher = Ways(chain, direct, configuration.inventory, store, time.time)
-    lookout = Lookout(LocalHost(), catalog.probes())
-    protected = Protected(
-        configuration.fleet,
-        configuration.scenarios,
-        configuration.plans,
-        keys.agents,
-        keys.coordinator.verify_key,
-        configuration.inventory.backups,
-    )
-    deliverer = make_deliverer(configuration, settings, store, time.time)
-    coordinator = Coordinator(protected, store, publisher, lookout, time.time, caller=deliverer)
-    direct.coordinator, coordinator.leads = coordinator, leadership.leads
-    register(app, coordinator)
-    backups = Backups(coordinator, configuration.inventory.backups)
-    register_backups(app, backups)
-    pings = JobPings(backups, LocalHost())
-    kit = KitKeeper(configuration, settings, store, time.time)
-    watching = Watching(app, keys.coordinator, coordinator, configuration, kit.complaints())
-    watching.overseer.reachable, publisher.silent = publisher.by_ssh, watching.overseer.dead_agents
-    publisher.agentless = watching.overseer.agentless
-
-    def ready() -> list[str]:
-        broker = "" if publisher.listening() else "the broker cannot be reached"
-        return [said for said in (broker, leadership.standing().complaint) if said]
-
-    pages = make_web(
-        coordinator,
-        configuration,
-        tokens,
-        ready=ready,
-        picture=watching.overseer.picture,
-        calls=store.calls.of_run,
-        lateness=watching.watcher.lateness,
-        standing=leadership.standing,
-    )
+    parts = make_parts(settings, configuration, keys, url, _end)
     with ExitStack() as running:
-        running.callback(store.close)
-        leadership.start()
+        running.callback(parts.store.close)
+        parts.leadership.start()
         # After what is on its way, which is still to be marked in our term.
-        running.callback(leadership.stop)
-        running.callback(deliverer.close)
-        running.callback(direct.close)
-        running.enter_context(_served(_web(settings, pages)))
-        term = _awaited_term(leadership)
-        coordinator.began_at = time.time()
-        take_in(store, settings.state, time.time())
-        watching.start()
-        running.callback(watching.stop)
-        if switch := _dead_man(configuration, coordinator, watching):
-            switch.start()
-            running.callback(switch.stop)
-        ticks = [coordinator.tick, watching.tick, deliverer.deliver_due, kit.tick]
-        for tick in (*ticks, pings.tick) if pings.wanted else ticks:
-            ticker = Ticker(_while_leading(leadership, tick))
-            ticker.start()
-            running.callback(ticker.stop)
-            if tick == watching.tick:
-                watching.overseer.wake = ticker.wake
-        backups.hand_out()
-        return _consume(app, leadership, term, running)
+        running.callback(parts.leadership.stop)
+        running.callback(parts.deliverer.close)
+        running.callback(parts.direct.close)
+        running.enter_context(_served(_web(settings, parts.pages(tokens))))
+        term = _awaited_term(parts.leadership)
+        parts.coordinator.began_at = time.time()
+        take_in(parts.store, settings.state, time.time())
+        _look_after(parts, running)
+        return _consume(parts.app, parts.leadership, term, running)
+
+
+def _look_after(parts: Parts, running: ExitStack) -> None:
+    """Begin what a leader does by itself; `running` ends it."""
+    watching = parts.watching
+    watching.start()
+    running.callback(watching.stop)
+    if switch := _dead_man(parts):
+        switch.start()
+        running.callback(switch.stop)
+    for tick in parts.ticks():
+        ticker = Ticker(_while_leading(parts.leadership, tick))
+        ticker.start()
+        running.callback(ticker.stop)
+        if tick == watching.tick:
+            watching.overseer.wake = ticker.wake
+    parts.backups.hand_out()
 
 
 def _awaited_term(leadership: Leadership) -> int:
@@ -222,13 +175,11 @@ def _only_one(state: Path) -> Iterator[None]:
         yield
 
 
-def _dead_man(
-    configuration: Configuration, coordinator: Coordinator, watching: Watching
-) -> DeadManSwitch | None:
-    settings = configuration.inventory.dead_man
+def _dead_man(parts: Parts) -> DeadManSwitch | None:
+    settings = parts.configuration.inventory.dead_man
     if settings is None:
         return None
-    return DeadManSwitch(settings, LocalHost(), watching.complaints, coordinator.now)
+    return DeadManSwitch(settings, LocalHost(), parts.watching.complaints, parts.coordinator.now)
 
 
 @contextmanager
