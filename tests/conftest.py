@@ -1,6 +1,7 @@
 """Which tests may run beside each other.
 
-What lives here: that rule. What must not: fixtures, which belong beside the tests that use them.
+What lives here: that rule, for `make test` with its two workers. What must not: fixtures, which
+belong beside the tests that use them.
 
 Each file is one group, and all that boots machines is one group more: two labs at a time would
 starve each other on a small machine. The lab's group comes first, because it takes longest.
@@ -9,18 +10,28 @@ starve each other on a small machine. The lab's group comes first, because it ta
 from __future__ import annotations
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 #: Folders and files that boot machines of the practice lab.
 _LAB = ("tests/fleet/", "tests/cold/", "tests/operations/", "tests/contracts/test_hypervisor.py")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the mark right afterwards
+class ByGroup(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+    """A group is sent to one worker as a whole."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _group(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByGroup:
+    return ByGroup(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=lambda item: _group(item) != "lab")
+    items.sort(key=lambda item: _group(item.nodeid) != "lab")
 
 
-def _group(item: pytest.Item) -> str:
-    file = item.nodeid.partition("::")[0]
+def _group(nodeid: str) -> str:
+    file = nodeid.partition("::")[0]
     return "lab" if file.startswith(_LAB) else file
