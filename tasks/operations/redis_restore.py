@@ -15,6 +15,7 @@ from tasks.backup import (
     allowing,
     exchanging,
     fencing,
+    losing,
     manifest,
     places,
     proving,
@@ -45,6 +46,8 @@ class Arguments(Target):
     #: not begin while there are some; `follow` begins also where they cannot be kept away.
     replicas: str = "hold"
     prove_here: bool = True  #: false trusts the proof in the manifest, and the hash
+    #: For a ladder: refuses where nothing shows that data was lost.
+    only_on_loss: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,9 @@ def look_before(host: Host, wanted: Arguments) -> Seen:
             bytes_there=_bytes(host, f"{wanted.backup}/{proving.DUMP}"),
         )
     )
+    if wanted.only_on_loss and not reasons and found.fence is None:
+        said = "" if found.info else losing.said(host, wanted.unit, found)
+        reasons = tuple(filter(None, (losing.why_not(known, found, said),)))
     told = f"nothing was changed: {manifest.told(reasons)}" if reasons else ""
     return _with_data(host, wanted, seen, found, known, refusal=told)
 

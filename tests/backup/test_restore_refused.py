@@ -91,6 +91,27 @@ def test_what_was_never_proved_or_failed_or_is_another_is_refused(
         refuses(server, tmp_path, "newest was ordered", backup=str(backup), id="newest")
 
 
+def test_a_ladder_replaces_no_data_that_seems_to_be_whole(backup: Path, tmp_path: Path) -> None:
+    with production(tmp_path) as server:
+        server.fill(300)
+        said = ("nothing shows that data was lost", "it has 301 keys, and the backup 326")
+        refuses(server, tmp_path, *said, backup=str(backup), only_on_loss=True)
+        server.ask("DEL", *(f"doc:{n}" for n in range(300)))
+        assert do(server, backup=str(backup), only_on_loss=True).outcome is Outcome.DONE
+
+
+def test_a_ladder_may_replace_what_cannot_be_loaded(backup: Path, tmp_path: Path) -> None:
+    log = tmp_path / "redis.log"
+    with production(tmp_path, logfile=str(log)) as server:
+        server.ask("SAVE")
+        server.kill()
+        result = do(server, backup=str(backup), only_on_loss=True)
+        assert (result.outcome, "it does not run" in result.reason) == (Outcome.REFUSED, True)
+        with log.open("a") as more:
+            more.write("# Bad file format reading the append only file: make a backup\n")
+        assert do(server, backup=str(backup), only_on_loss=True).outcome is Outcome.DONE
+
+
 def test_a_target_that_would_lose_it_at_once_is_refused(backup: Path, tmp_path: Path) -> None:
     with production(tmp_path) as server:
         server.ask("CONFIG", "SET", "maxmemory", "700kb")
