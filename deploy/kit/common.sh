@@ -69,8 +69,14 @@ redis_programs() {
 }
 
 # scratch_begin: an empty folder in $scratch, gone with its server when the script ends.
+# What a script that was killed has left goes first.
 scratch_begin() {
+    for scratch in "${TMPDIR:-/var/tmp}"/kit.*; do
+        left_by=$(cat "$scratch/pid_of_script" 2>/dev/null || :)
+        if [ -n "$left_by" ] && ! kill -0 "$left_by" 2>/dev/null; then scratch_end; fi
+    done
     scratch=$(mktemp -d "${TMPDIR:-/var/tmp}/kit.XXXXXXXX")
+    echo $$ >"$scratch/pid_of_script"
     trap scratch_end EXIT
     trap 'exit 130' HUP INT TERM
 }

@@ -25,7 +25,7 @@ case $# in 1 | 2) ;; *) usage ;; esac
 machine=$1 unsealed=${2:-$KIT/unsealed}
 list=$KIT/machines/$machine/files.txt
 [ -f "$list" ] || die "the kit has no files of $machine; it has those of:" "$(ls "$KIT/machines")"
-now=$(date -u +%Y%m%dT%H%M%SZ)
+now=$(date -u +%Y%m%dT%H%M%SZ)-$$
 
 # All faults before the first change.
 while read -r mode user group kind path; do

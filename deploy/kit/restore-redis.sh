@@ -254,7 +254,7 @@ password=${password:-$PASSWORD_FILE}
 case $data in
 / | [!/]* | '') die "nothing was changed: where its data is, is not known; give -d DATA" ;;
 esac
-now=$(date -u +%Y%m%dT%H%M%SZ)
+now=$(date -u +%Y%m%dT%H%M%SZ)-$$
 is_append_only
 case "$append_only $("$SERVER" --version)" in
 yes*v=[1-6].*) die "nothing was changed: with append-only on, Redis 7 or newer is needed" ;;
