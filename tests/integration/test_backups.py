@@ -230,8 +230,9 @@ def test_a_mass_delete_is_undone_to_the_second_before_it(here: BackupSite) -> No
         rig.wait_for("the next second", lambda: (made.status()["covers_until"] or 0) > second + 2)
         back = here.ended(here.backups.restore_at("night", second, reason="a test").run, seconds=90)
     assert back.state is State.RESOLVED, back.reason
-    assert [each.operation for each in back.steps] == ["redis.cut", "redis.restore"]
+    assert [each.operation for each in back.steps] == ["redis.cut", "redis.restore", "redis.cut"]
     assert here.redis.digest() == before
-    newest, _ = here.store.restore_points.newest(limit=10)
-    assert (newest.job, newest.covers_until) == ("night", float(second))
+    again, restored, _ = here.store.restore_points.newest(limit=10)
+    assert (restored.job, restored.covers_until) == ("night", float(second))
+    assert (again.job, again.state) == ("night", PointState.VERIFIED), "and backed up at once"
     assert here.store.restore_points.newest_verified("redis", job="night") is not None
