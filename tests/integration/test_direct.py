@@ -159,14 +159,14 @@ def test_a_run_without_the_store_is_taken_in_when_that_is_back(
     with in_use(tmp_path):
         run = far.coordinator(plan).recover("test", reason="a test").run
         incident = ended(far, run)
-        assert (incident.state, incident.epoch) == (State.RESOLVED, 42)
+        assert (incident.state, incident.epoch) == (State.RESOLVED, 2_000_000_042)
         assert take_in(back, tmp_path, 1.0) == 0
     far.stack.callback(back.close)
     assert (take_in(back, tmp_path, 2.0), take_in(back, tmp_path, 3.0)) == (1, 0)
     stored = back.load(run)
     assert stored is not None
     assert stored.incident == replace(incident, epoch=stored.incident.epoch)
-    assert stored.incident.epoch > 42
+    assert stored.incident.epoch > 2_000_000_042
     assert len(back.reports(run)) == 2
     assert back.timeline(run)[-1].text == "taken in, carried out with epoch 2000000042"
 
