@@ -80,6 +80,8 @@ def test_a_dead_agent_is_passed_by_and_comes_back(theatre: Theatre) -> None:
         # It has the broker's address only now.
         theatre.lab.inside(MACHINE, ["systemctl", "restart", AGENT])
         wait_for("the agent", lambda: condition(theatre) == "up", seconds=60, pause=0.5)
+        # The watcher would be faster than the command line.
+        theatre.ask("maintenance", "start", "--for", "1h", "--reason", "a test by hand")
         theatre.lab.inside(MACHINE, ["systemctl", "stop", AGENT])
         wait_for(
             "its silence", lambda: condition(theatre) == "without agent", seconds=60, pause=0.5
