@@ -28,7 +28,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ColdSite]:
     ("victim", "operation", "machine"),
     [
         ("broker", "service.start", "redis"),
-        ("broker for good", "vm.start", "backend"),
+        pytest.param("broker for good", "vm.start", "backend", marks=pytest.mark.long),
         ("coordinator", "machine.ready", "ai"),
         ("agent", "service.start", "backend"),
     ],

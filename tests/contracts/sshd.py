@@ -17,6 +17,7 @@ import pytest
 
 from tasks.ssh import SshHost
 from tasks.ssh_way import Login
+from tests.integration.rig import free_port
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,6 @@ class Sshd:
             jump=between if jump else None,
             sudo=sudo,
         )
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def make_key(path: Path) -> str:

@@ -20,7 +20,8 @@ import pytest
 
 from tasks.fake import Deviation, Exchange, FakeHost
 from tasks.host import Host, HostFault, HttpReply, LocalHost, NobodyListens, Ran
-from tests.contracts.sshd import Sshd, free_port, running_sshd
+from tests.contracts.sshd import Sshd, running_sshd
+from tests.integration.rig import free_port
 
 Ask = Callable[..., Host]
 

@@ -16,7 +16,8 @@ from tasks.contract import Kind, Reading
 from tasks.host import LocalHost
 from tasks.operation import take_reading
 from tests.contracts.certificates import Authority, authority
-from tests.contracts.sshd import free_port, wait_for
+from tests.contracts.sshd import wait_for
+from tests.integration.rig import free_port
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import pytest
 
 from tasks.host import HostFault
 from tasks.ssh import SshHost
-from tests.contracts.sshd import Sshd, free_port, make_key, running_sshd
+from tests.contracts.sshd import Sshd, make_key, running_sshd
+from tests.integration.rig import free_port
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,15 +14,10 @@ import pytest
 
 from deploy.lab import lab as labs
 from tasks.host import HostFault, LocalHost
+from tests.integration.rig import free_port
 
 ADDRESS = "127.0.0.1"
 Start = Callable[..., str]
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((ADDRESS, 0))
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture

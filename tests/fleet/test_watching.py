@@ -55,8 +55,8 @@ def case(scenario: str, way: str) -> Case:
     ("scenario", "way"),
     [
         ("redis", "crash"),
-        ("redis", "disk full"),
-        ("redis", "wrong permissions"),
+        pytest.param("redis", "disk full", marks=pytest.mark.long),
+        pytest.param("redis", "wrong permissions", marks=pytest.mark.long),
         ("backend", "hang"),
         ("frontend", "machine off"),
         ("full-system", "power lost"),
@@ -82,9 +82,14 @@ def test_a_dead_redis_is_one_incident_with_the_backend_under_it(fleet: Watched) 
     [
         Forbearance("password", "password-changed", "redis", "redis", 20),
         Forbearance("loading", "loading", "redis", "redis", 20),
-        Forbearance("initialising", "initialising", "backend", "backend", 25),
+        pytest.param(
+            Forbearance("initialising", "initialising", "backend", "backend", 25),
+            marks=pytest.mark.long,
+        ),
         Forbearance("cut off", "coordinator-cut", "", "", 40),
-        Forbearance("half", "half-cut", "redis,backend,ai", "", 30),
+        pytest.param(
+            Forbearance("half", "half-cut", "redis,backend,ai", "", 30), marks=pytest.mark.long
+        ),
     ],
     ids=lambda trouble: trouble.name,
 )

