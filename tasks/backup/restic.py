@@ -21,6 +21,8 @@ from datetime import datetime
 from tasks.contract import Json
 from tasks.headway import Moved, Tell
 from tasks.host import Host, HostFault, Ran
+from tasks.operation import ActFailed
+from tasks.pipes import OnLine
 
 LOOK_SECONDS, COPY_SECONDS = 300.0, 6 * 3600.0
 #: So many snapshots of a job are looked at. More would not fit what a look may answer.
@@ -153,6 +155,13 @@ def heard(what: str, tell: Tell) -> Callable[[bytes], None]:
             return
 
     return take
+
+
+def demand(host: Host, repository: Repository, *words: str, on_line: OnLine | None = None) -> None:
+    """A command that changes the repository elsewhere. Raises ActFailed with restic's reason."""
+    ran = host.run(repository.command(*words), seconds=COPY_SECONDS, on_line=on_line)
+    if not ran.ok:
+        raise ActFailed(f"restic {words[0]} to {repository.location}: {complaint(ran)}")
 
 
 def complaint(ran: Ran) -> str:

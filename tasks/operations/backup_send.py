@@ -7,15 +7,14 @@ what a broken attempt left beside that name is gone on with, once its beginning 
 
 from __future__ import annotations
 
-import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from tasks.backup.pacing import heard
-from tasks.host import Host, HostFault, Ran
-from tasks.operation import Act, ActFailed, Leave, Met, Operation, Refuse, Tell, Unmet
-from tasks.pipes import OnLine
+from tasks.host import Host, Ran
+from tasks.operation import Act, Leave, Met, Operation, Refuse, Tell, Unmet
+from tasks.operations._over_ssh import ask, demand, over_ssh
 
 SSH_SECONDS, COPY_SECONDS = 30.0, 6 * 3600.0
 
@@ -43,10 +42,8 @@ def look(host: Host, wanted: Arguments) -> Seen:
     names = tuple(sorted(_files(host, wanted.backup)))
     if not names:
         return Seen((), (), f"{wanted.backup} is not there, or empty")
-    ran = host.run(_ssh(wanted, ("sh", "-c", _SUMS, "sh", wanted.into)), seconds=COPY_SECONDS)
-    if ran.exit_code == 255:
-        raise HostFault(f"{wanted.ssh_user}@{wanted.address} over SSH: {ran.complaint}")
-    there = _sums(ran)
+    asked = ("sh", "-c", _SUMS, "sh", wanted.into)
+    there = _sums(ask(host, wanted, *asked, seconds=COPY_SECONDS))
     if not there:
         return Seen(names, ())
     argv = ("sh", "-c", _SUMS, "sh", wanted.backup)
@@ -71,17 +68,6 @@ def _sizes(listed: str) -> dict[str, int]:
     return {name: int(size) for size, _, name in pairs}
 
 
-def _options(wanted: Arguments) -> tuple[str, ...]:
-    known = wanted.ssh_known_hosts
-    hosts = ("-o", f"UserKnownHostsFile={known}") if known else ()
-    return ("-o", "BatchMode=yes", "-o", "ConnectTimeout=10", *hosts, "-i", wanted.ssh_key)
-
-
-def _ssh(wanted: Arguments, argv: tuple[str, ...]) -> tuple[str, ...]:
-    way = ("-p", str(wanted.ssh_port), "--", f"{wanted.ssh_user}@{wanted.address}")
-    return ("ssh", *_options(wanted), *way, shlex.join(argv))
-
-
 def decide(_wanted: Arguments, seen: Seen) -> Act | Leave | Refuse:
     if seen.fault:
         return Refuse(seen.fault)
@@ -92,11 +78,11 @@ def act(host: Host, wanted: Arguments, tell: Tell) -> None:
     """Each file from where an earlier attempt left it; there under its name once all are whole."""
     parent, part = str(PurePosixPath(wanted.into).parent), f"{wanted.into}.part"
     ready = ("sh", "-c", _READY, "sh", parent, part, wanted.into)
-    arrived = _sizes(_demand(host, _ssh(wanted, ready), SSH_SECONDS).out)
+    arrived = _sizes(demand(host, over_ssh(wanted, *ready), SSH_SECONDS).out)
     files = _files(host, wanted.backup)
     if strange := sorted(set(arrived) - set(files)):
         gone = ("rm", "-f", "--", *(f"{part}/{name}" for name in strange))
-        _demand(host, _ssh(wanted, gone), SSH_SECONDS)
+        demand(host, over_ssh(wanted, *gone), SSH_SECONDS)
     tell(f"copying {wanted.backup} to {wanted.address}")
     before, total = 0, sum(files.values())
     for name, size in sorted(files.items()):
@@ -105,13 +91,13 @@ def act(host: Host, wanted: Arguments, tell: Tell) -> None:
             tell(f"{name}: the first {begin} of {size} bytes are there already")
         if begin < size or name not in arrived:
             numbers = (str(begin), str(wanted.bytes_per_s), str(before + begin), str(total))
-            into = _ssh(wanted, ("sh", "-c", _APPEND, "sh", f"{part}/{name}"))
+            into = over_ssh(wanted, "sh", "-c", _APPEND, "sh", f"{part}/{name}")
             argv = ("sh", "-c", _PIPE, "sh", sys.executable, f"{wanted.backup}/{name}", *numbers)
             on_line = heard("copying the backup", tell)
-            _demand(host, (*argv, *into), COPY_SECONDS, on_line)
+            demand(host, (*argv, *into), COPY_SECONDS, on_line)
         before += size
-    put = _ssh(wanted, ("sh", "-c", _PUT, "sh", part, wanted.into))
-    _demand(host, put, COPY_SECONDS)
+    put = over_ssh(wanted, "sh", "-c", _PUT, "sh", part, wanted.into)
+    demand(host, put, COPY_SECONDS)
 
 
 _READY = (
@@ -135,21 +121,12 @@ def _common(host: Host, wanted: Arguments, name: str, arrived: int, size: int) -
     part = f"{wanted.into}.part/{name}"
     if arrived <= size:
         argv = ("sh", "-c", _START, "sh", str(arrived))
-        ours = _demand(host, (*argv, f"{wanted.backup}/{name}"), COPY_SECONDS)
-        theirs = _demand(host, _ssh(wanted, (*argv, part)), COPY_SECONDS)
+        ours = demand(host, (*argv, f"{wanted.backup}/{name}"), COPY_SECONDS)
+        theirs = demand(host, over_ssh(wanted, *argv, part), COPY_SECONDS)
         if ours.out == theirs.out:
             return arrived
-    _demand(host, _ssh(wanted, ("rm", "-f", "--", part)), SSH_SECONDS)
+    demand(host, over_ssh(wanted, "rm", "-f", "--", part), SSH_SECONDS)
     return 0
-
-
-def _demand(
-    host: Host, argv: tuple[str, ...], seconds: float, on_line: OnLine | None = None
-) -> Ran:
-    ran = host.run(argv, seconds=seconds, on_line=on_line)
-    if not ran.ok:
-        raise ActFailed(f"the copy: {ran.complaint}")
-    return ran
 
 
 def judge(wanted: Arguments, _before: Seen, now: Seen) -> Met | Unmet:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 from tasks.backup import fileproof
 from tasks.backup.restic import (
-    COPY_SECONDS,
     EVERY_DAY,
     LOOK_SECONDS,
     Repository,
-    complaint,
+    demand,
     demand_version,
     is_day,
     point_id,
@@ -78,10 +77,10 @@ def act(host: Host, wanted: Arguments, tell: Tell) -> None:
     found = snapshots(host, there, wanted.job)
     if found is None:
         # The same chunks as here, or nothing that is there already would be known again.
-        _demand(host, there, "init", "--quiet", *source, "--copy-chunker-params")
+        demand(host, there, "init", "--quiet", *source, "--copy-chunker-params")
     tell(f"copying {point_id(wanted.job, snapshot)} to {wanted.offsite}")
     host.run(there.command("unlock", "--quiet"), seconds=LOOK_SECONDS)
-    _demand(host, there, "copy", "--quiet", *throttled(wanted.bytes_per_s), *source, snapshot)
+    demand(host, there, "copy", "--quiet", *throttled(wanted.bytes_per_s), *source, snapshot)
     copies = [e.id for e in snapshots(host, there, wanted.job) or () if e.original == snapshot]
     if not copies:
         raise ActFailed(f"{wanted.offsite} does not list the copy")
@@ -91,12 +90,6 @@ def act(host: Host, wanted: Arguments, tell: Tell) -> None:
     ran = prove(host, {**given, "snapshot": snapshot})
     if not ran.ok:
         raise ActFailed(ran.complaint)
-
-
-def _demand(host: Host, repository: Repository, *words: str) -> None:
-    ran = host.run(repository.command(*words), seconds=COPY_SECONDS)
-    if not ran.ok:
-        raise ActFailed(f"restic {words[0]} to {repository.location}: {complaint(ran)}")
 
 
 def judge(wanted: Arguments, _before: Seen, now: Seen) -> Met | Unmet:

@@ -16,6 +16,7 @@ from tasks.backup.pacing import heard
 from tasks.backup.scratch import COPY_SECONDS, Programs
 from tasks.host import Host, HostFault
 from tasks.operation import Act, ActFailed, Met, Operation, Tell, Unmet
+from tasks.operations._redis_backups import backups_in, judged, keys_of, new_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,7 @@ class Seen:
 
 
 def look(host: Host, wanted: Arguments) -> Seen:
-    argv = ("find", wanted.into, "-maxdepth", "1", "-name", "redis-*", "-printf", "%f\\n")
-    names = tuple(sorted(host.run(argv, seconds=30).out.split()))
+    names = backups_in(host, wanted.into)
     if not names:
         return Seen(())
     folder = f"{wanted.into}/{names[-1]}"
@@ -55,7 +55,7 @@ def look(host: Host, wanted: Arguments) -> Seen:
         known = proving.read_manifest(host, folder)
     except NotAManifest as fault:
         return Seen(names, State.FAILED.value, str(fault))
-    keys = known.contents.total if known.contents else 0
+    keys = keys_of(known)
     point = telling.restore_point(folder, known)
     return Seen(names, known.state.value, known.reason, keys, known.size_bytes, point)
 
@@ -97,17 +97,11 @@ def prove(
 
 
 def judge(wanted: Arguments, before: Seen, now: Seen) -> Met | Unmet:
-    new = [name for name in now.backups if name not in before.backups]
+    new = new_in(before.backups, now.backups)
     if not new:
         return Unmet(f"there is no new backup in {wanted.into}")
-    folder = f"{wanted.into}/{new[-1]}"
-    if now.state == State.VERIFIED:
-        return Met(
-            f"{folder}: {now.keys} keys, {now.size_bytes} bytes, proved by loading it", now.point
-        )
-    if now.state == State.FAILED:
-        return Unmet(f"{folder} failed its proof: {now.reason}", now.point, final=True)
-    return Unmet(f"{folder} is {now.state}, and nobody has loaded it yet", now.point)
+    said = f"{now.keys} keys, {now.size_bytes} bytes, proved by loading it"
+    return judged(f"{wanted.into}/{new}", now.state, now.reason, now.point, said)
 
 
 backup = Operation(

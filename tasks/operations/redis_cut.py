@@ -16,6 +16,7 @@ from tasks.backup.manifest import Manifest, NotAManifest, State
 from tasks.backup.scratch import COPY_SECONDS
 from tasks.host import Host
 from tasks.operation import Act, ActFailed, Leave, Met, Operation, Tell, Unmet
+from tasks.operations._redis_backups import backups_in, judged, keys_of, new_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,7 @@ class Seen:
 
 
 def look(host: Host, wanted: Arguments) -> Seen:
-    argv = ("find", wanted.into, "-maxdepth", "1", "-name", "redis-*", "-printf", "%f\\n")
-    names = tuple(sorted(host.run(argv, seconds=30).out.split()))
+    names = backups_in(host, wanted.into)
     newest = wanted.name if wanted.name in names else next(reversed(names), "")
     if not newest:
         return Seen(names)
@@ -61,8 +61,7 @@ def look(host: Host, wanted: Arguments) -> Seen:
 
 
 def _facts(folder: str, known: Manifest) -> tuple[int, int, str]:
-    keys = known.contents.total if known.contents else 0
-    return keys, known.size_bytes, telling.restore_point(folder, known)
+    return keys_of(known), known.size_bytes, telling.restore_point(folder, known)
 
 
 def decide(_wanted: Arguments, seen: Seen) -> Act | Leave:
@@ -105,16 +104,12 @@ def _run(host: Host, given: str) -> str:
 
 
 def judge(wanted: Arguments, before: Seen, now: Seen) -> Met | Unmet:
-    new = [name for name in now.backups if name not in before.backups]
+    new = new_in(before.backups, now.backups)
     if not new:
         return Unmet(f"there is no new backup in {wanted.into}")
-    folder = f"{wanted.into}/{wanted.name or new[-1]}"
-    if now.state == State.VERIFIED:
-        said = f"{now.keys} keys, {now.size_bytes} bytes, from what was captured, proved by loading"
-        return Met(f"{folder}: {said}", now.point)
-    if now.state == State.FAILED:
-        return Unmet(f"{folder} failed its proof: {now.reason}", now.point, final=True)
-    return Unmet(f"{folder} is {now.state}, and nobody has loaded it yet", now.point)
+    folder = f"{wanted.into}/{wanted.name or new}"
+    said = f"{now.keys} keys, {now.size_bytes} bytes, from what was captured, proved by loading"
+    return judged(folder, now.state, now.reason, now.point, said)
 
 
 cut = Operation(

@@ -16,7 +16,7 @@ from tasks.backup.restic import (
     EVERY_DAY,
     LOOK_SECONDS,
     Repository,
-    complaint,
+    demand,
     demand_version,
     heard,
     is_day,
@@ -24,8 +24,8 @@ from tasks.backup.restic import (
     throttled,
 )
 from tasks.host import Host
-from tasks.operation import Act, ActFailed, Leave, Met, Operation, Refuse, Tell, Unmet
-from tasks.pipes import OnLine
+from tasks.operation import Act, Leave, Met, Operation, Refuse, Tell, Unmet
+from tasks.operations._redis_backups import backups_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,7 @@ class Seen:
 
 
 def look(host: Host, wanted: Arguments) -> Seen:
-    argv = ("find", wanted.into, "-maxdepth", "1", "-name", "redis-*", "-printf", "%f\\n")
-    names = sorted(host.run(argv, seconds=30).out.split())
+    names = backups_in(host, wanted.into)
     if not names:
         return Seen(fault=f"there is no backup in {wanted.into}")
     folder = f"{wanted.into}/{names[-1]}"
@@ -97,19 +96,13 @@ def act(host: Host, wanted: Arguments, tell: Tell) -> None:
     folder = look(host, wanted).folder
     repository = Repository(wanted.offsite, wanted.offsite_password_file)
     if snapshots(host, repository, wanted.job) is None:
-        _demand(host, repository, "init", "--quiet")
+        demand(host, repository, "init", "--quiet")
     tell(f"pushing {folder} to {wanted.offsite}")
     # Stale locks alone.
     host.run(repository.command("unlock", "--quiet"), seconds=LOOK_SECONDS)
     words = (*throttled(wanted.bytes_per_s), "--json", "--tag", wanted.job, "--host", wanted.job)
     on_line = heard("pushing it elsewhere", tell)
-    _demand(host, repository, "backup", *words, folder, on_line=on_line)
-
-
-def _demand(host: Host, repository: Repository, *words: str, on_line: OnLine | None = None) -> None:
-    ran = host.run(repository.command(*words), seconds=COPY_SECONDS, on_line=on_line)
-    if not ran.ok:
-        raise ActFailed(f"restic {words[0]} to {repository.location}: {complaint(ran)}")
+    demand(host, repository, "backup", *words, folder, on_line=on_line)
 
 
 def judge(wanted: Arguments, _before: Seen, now: Seen) -> Met | Unmet:

@@ -6,11 +6,11 @@ It is there under its name only whole, and is proved again where it is kept.
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 
-from tasks.host import Host, HostFault
+from tasks.host import Host
 from tasks.operation import Act, ActFailed, Leave, Met, Operation, Refuse, Tell, Unmet
+from tasks.operations._over_ssh import ask, demand, over_ssh
 from tasks.operations._states import LOOK_SECONDS, Newest, judged, look_at, program
 
 COPY_SECONDS = 1800.0
@@ -35,14 +35,6 @@ def decide(_wanted: Arguments, _seen: Newest) -> Act | Leave | Refuse:
     return Act()
 
 
-def _ssh(wanted: Arguments, *argv: str) -> tuple[str, ...]:
-    known = wanted.ssh_known_hosts
-    hosts = ("-o", f"UserKnownHostsFile={known}") if known else ()
-    options = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=10", *hosts, "-i", wanted.ssh_key)
-    way = ("-p", str(wanted.ssh_port), "--", f"{wanted.ssh_user}@{wanted.address}")
-    return ("ssh", *options, *way, shlex.join(argv))
-
-
 _NEWEST = 'cd -- "$1" && ls -d state-*/ | sort | tail -n 1'
 _FETCH = (
     'into=$1; name=$2; shift 2; part="$into/.part-$name"; umask 077;'
@@ -52,23 +44,15 @@ _FETCH = (
 
 
 def act(host: Host, wanted: Arguments, tell: Tell) -> None:
-    asked = _ssh(wanted, "sh", "-c", _NEWEST, "sh", wanted.backups)
-    ran = host.run(asked, seconds=LOOK_SECONDS)
-    if ran.exit_code == 255:
-        raise HostFault(f"{wanted.ssh_user}@{wanted.address} over SSH: {ran.complaint}")
+    asked = ("sh", "-c", _NEWEST, "sh", wanted.backups)
+    ran = ask(host, wanted, *asked, seconds=LOOK_SECONDS)
     name = ran.out.strip().rstrip("/")
     if not ran.ok or not name:
         raise ActFailed(f"there is no backup in {wanted.backups} there: {ran.complaint}")
     tell(f"fetching {name} from {wanted.address}")
-    send = _ssh(wanted, "tar", "-C", f"{wanted.backups}/{name}", "-cf", "-", ".")
-    _demand(host, ("sh", "-c", _FETCH, "sh", wanted.into, name, *send), COPY_SECONDS)
-    _demand(host, program("prove", f"{wanted.into}/{name}"), COPY_SECONDS)
-
-
-def _demand(host: Host, argv: tuple[str, ...], seconds: float) -> None:
-    ran = host.run(argv, seconds=seconds)
-    if not ran.ok:
-        raise ActFailed(f"the copy: {ran.complaint}")
+    send = over_ssh(wanted, "tar", "-C", f"{wanted.backups}/{name}", "-cf", "-", ".")
+    demand(host, ("sh", "-c", _FETCH, "sh", wanted.into, name, *send), COPY_SECONDS)
+    demand(host, program("prove", f"{wanted.into}/{name}"), COPY_SECONDS)
 
 
 def judge(wanted: Arguments, before: Newest, now: Newest) -> Met | Unmet:
