@@ -108,8 +108,8 @@ def _look_after(parts: Parts, running: ExitStack) -> None:
     if switch := _dead_man(parts):
         switch.start()
         running.callback(switch.stop)
-    for tick in parts.ticks():
-        ticker = Ticker(_while_leading(parts.leadership, tick))
+    for tick, seconds in parts.ticks().items():
+        ticker = Ticker(_while_leading(parts.leadership, tick), seconds)
         ticker.start()
         running.callback(ticker.stop)
         if tick == watching.tick:

@@ -32,10 +32,13 @@ from tasks import catalog
 from tasks.host import LocalHost
 from workers.broker import COORDINATOR_QUEUE, make_app, result_backend_for
 from workers.carrier import DirectCarrier
-from workers.inbox import register, register_backups
+from workers.inbox import TICK_SECONDS, register, register_backups
 from workers.publisher import ChainPublisher
 from workers.watching import Watching
 from workers.ways import Ways
+
+#: For what reads a good part of the store each time, and is in no hurry.
+SLOW_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +74,11 @@ class Parts:
             standing=self.leadership.standing,
         )
 
-    def ticks(self) -> tuple[Callable[[], None], ...]:
-        """What is looked at again and again by who leads."""
-        always = (
-            self.coordinator.tick,
-            self.watching.tick,
-            self.deliverer.deliver_due,
-            self.kit.tick,
-        )
-        return (*always, self.pings.tick) if self.pings.wanted else always
+    def ticks(self) -> dict[Callable[[], None], float]:
+        """What is looked at again and again by who leads, and how many seconds lie between."""
+        quick = (self.coordinator.tick, self.watching.tick, self.deliverer.deliver_due)
+        slow = (self.kit.tick, self.pings.tick) if self.pings.wanted else (self.kit.tick,)
+        return dict.fromkeys(quick, TICK_SECONDS) | dict.fromkeys(slow, SLOW_SECONDS)
 
 
 def make_parts(
