@@ -8,6 +8,7 @@ down, a full disk and a job that nobody ordered are all the same loss.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from orchestrator.backups import Backups
 from orchestrator.core.backups import Job, scenario_of
@@ -21,6 +22,35 @@ LATE, TOO_LATE = "backups", "rpo"
 LISTED = 1000
 #: From this part of the target on it is a warning that nothing is on its way to meet it.
 WARNING_SHARE = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """Until when there is a backup of something, and which one."""
+
+    job: Job
+    subject: str
+    newest: RestorePoint | None
+    since: float
+
+    def age(self, now: float) -> float:
+        return now - self.since
+
+    @property
+    def kind(self) -> str:
+        return "verified backup" if self.job.proves else "snapshot or export"
+
+    def known(self, now: float) -> str:
+        return (
+            f"{self.newest.id} is {duration(self.age(now))} old" if self.newest else "there is none"
+        )
+
+    def missing(self, what: str, limit: float, now: float) -> str:
+        return (
+            f"{self.job.name}: no {self.kind} of {self.subject} for {duration(self.age(now))}, "
+            f"{what} is {duration(limit)} ({self.known(now)}); "
+            f"`autobot-dr backup run {self.job.name}` says why"
+        )
 
 
 class RpoAlarm:
@@ -41,36 +71,31 @@ class RpoAlarm:
     def _late(self) -> Iterator[str]:
         """Past the target, or about to be."""
         now = self._coordinator.now()
-        for job in self._backups.jobs.values():
-            for subject, newest in self._newest(job).items():
-                since = self._since(job, newest, now)
-                if now - since > job.rpo_target_s:
-                    yield _missing(
-                        job, subject, newest, since, now, ("the RPO target", job.rpo_target_s)
-                    )
-                elif now - since >= WARNING_SHARE * job.rpo_target_s and self._cannot_meet(
-                    job, since, now
-                ):
-                    left = duration(since + job.rpo_target_s - now)
-                    yield (
-                        f"{job.name}: the newest {_kind(job)} of {subject} will be older than the "
-                        f"RPO target in {left}, and none is due before ({_known(newest, now)}); "
-                        f"`autobot-dr backup run {job.name}` takes one"
-                    )
+        for each in self._covered(now):
+            job, ends = each.job, each.since + each.job.rpo_target_s
+            if now > ends:
+                yield each.missing("the RPO target", job.rpo_target_s, now)
+            elif each.age(now) >= WARNING_SHARE * job.rpo_target_s and self._cannot_meet(
+                job, ends, now
+            ):
+                yield (
+                    f"{job.name}: the newest {each.kind} of {each.subject} will be older than the "
+                    f"RPO target in {duration(ends - now)}, and none is due before "
+                    f"({each.known(now)}); `autobot-dr backup run {job.name}` takes one"
+                )
 
     def _too_late(self) -> Iterator[str]:
         now = self._coordinator.now()
+        for each in self._covered(now):
+            if each.age(now) > each.job.rpo_maximum_s:
+                yield each.missing("what is accepted", each.job.rpo_maximum_s, now)
+
+    def _covered(self, now: float) -> Iterator[Covered]:
         for job in self._backups.jobs.values():
             for subject, newest in self._newest(job).items():
-                since = self._since(job, newest, now)
-                if now - since > job.rpo_maximum_s:
-                    yield _missing(
-                        job, subject, newest, since, now, ("what is accepted", job.rpo_maximum_s)
-                    )
-
-    def _since(self, job: Job, newest: RestorePoint | None, now: float) -> float:
-        """Where there never was one, it is missing since somebody wanted it."""
-        return newest.covers_until if newest else self._backups.known_since(job, now)
+                # Where there never was one, it is missing since somebody wanted it.
+                since = newest.covers_until if newest else self._backups.known_since(job, now)
+                yield Covered(job, subject, newest, since)
 
     def _newest(self, job: Job) -> dict[str, RestorePoint | None]:
         """The newest backup that counts, by what it is of."""
@@ -84,36 +109,10 @@ class RpoAlarm:
             for name in job.subjects
         }
 
-    def _cannot_meet(self, job: Job, since: float, now: float) -> bool:
+    def _cannot_meet(self, job: Job, ends: float, now: float) -> bool:
         """Whether nothing is on its way: no slot comes in time, and none is being taken."""
         coming = next_slot(job, now)
-        if coming is not None and coming <= since + job.rpo_target_s:
+        if coming is not None and coming <= ends:
             return False
         going = self._coordinator.store.not_closed()
         return not any(e.scenario == scenario_of(job) and e.state in WORKING for e in going)
-
-
-def _missing(
-    job: Job,
-    subject: str,
-    newest: RestorePoint | None,
-    since: float,
-    now: float,
-    passed: tuple[str, float],
-) -> str:
-    what, limit = passed
-    return (
-        f"{job.name}: no {_kind(job)} of {subject} for {duration(now - since)}, "
-        f"{what} is {duration(limit)} ({_known(newest, now)}); "
-        f"`autobot-dr backup run {job.name}` says why"
-    )
-
-
-def _kind(job: Job) -> str:
-    return "verified backup" if job.proves else "snapshot or export"
-
-
-def _known(newest: RestorePoint | None, now: float) -> str:
-    if newest is None:
-        return "there is none"
-    return f"{newest.id} is {duration(now - newest.covers_until)} old"
