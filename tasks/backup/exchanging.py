@@ -37,6 +37,8 @@ from tasks.resp import ErrorReply
 #: The first whose address can be changed while it runs.
 FENCEABLE = (6, 2)
 LONGEST_PAUSE = 0.1
+#: A server that has no port by then has ended again.
+LISTEN_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,11 +227,20 @@ def start(host: Host, target: Target, tell: Tell) -> None:
     tell(f"starting {target.unit}")
     systemd.order(host, "start", target.unit, seconds=target.start_seconds)
     where, ends, pause = target.where, host.now() + target.start_seconds, 0.02
-    if fencing.read(host, target.unit) and fencing.listens(host, target.port, seconds=1.0):
+    fence = fencing.read(host, target.unit)
+    if fence and fence.bind and _listens(host, target.port):
         where = replace(where, address=fencing.ADDRESS, name=target.address)
     while _loads(host, where) and host.now() < ends:
         host.sleep(pause)
         pause = min(pause * 1.5, LONGEST_PAUSE)
+
+
+def _listens(host: Host, port: int) -> bool:
+    """Behind the fence, soon: most units count as started before their server has its port."""
+    ends = host.now() + LISTEN_SECONDS
+    while not (there := fencing.listens(host, port, seconds=1.0)) and host.now() < ends:
+        host.sleep(0.02)
+    return there
 
 
 def _loads(host: Host, where: Where) -> bool:
