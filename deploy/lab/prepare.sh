@@ -1,8 +1,9 @@
 #!/bin/sh
-# Sets a machine up for this checkout. Usage: prepare.sh python|lab|tests ...
+# Sets a machine up for this checkout. Usage: prepare.sh python|lab|tests|vm ...
 #   python  the virtual environment in .venv, exactly as locked
 #   lab     Debian packages for the practice fleet of real machines
 #   tests   Debian packages that only the tests need: RabbitMQ, PostgreSQL, libvirt, RediSearch, age
+#   vm      Debian packages that only `make long` needs: QEMU below libvirt
 # Says what it needs in one line each; what it cannot install it names and goes on, and the
 # program that needs it says so again.
 set -eu
@@ -59,6 +60,8 @@ for part in "$@"; do
         redis-server restic rclone git ;;
     tests) install_packages rabbitmq-server postgresql libvirt-daemon libvirt-clients qemu-utils \
         age shellcheck dash redis-redisearch ;;
-    *) echo "prepare.sh: $part is not one of python, lab, tests"; exit 2 ;;
+    vm) install_packages libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 \
+        qemu-utils ;;
+    *) echo "prepare.sh: $part is not one of python, lab, tests, vm"; exit 2 ;;
     esac
 done

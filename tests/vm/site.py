@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,6 +33,12 @@ from tests.vm.hypervisor import Hypervisor, running_hypervisor, why_not
 NAME, UNIT, VM = "redis", "redis-stack-server", AUTOBOT[0].vm
 #: Emulated, a machine takes 20 s to its SSH server and its agent as long again.
 BOOT_SECONDS, AGENT_SECONDS = 90.0, 120.0
+#: The shipped ladder's waits, fitted to it: none longer than a test is.
+WAITS = {
+    "vm.restart: {seconds: 180}": "vm.restart: {seconds: 180, shutdown_seconds: 10}",
+    "machine.reachable: {seconds: 180}": "machine.reachable: {seconds: 90}",
+    "machine.ready: {seconds: 60}": "machine.ready: {seconds: 180}",
+}
 OVER = ("resolved", "closed")
 
 
@@ -103,6 +108,11 @@ class Site:
         content = yaml.safe_load(file.read_text())
         content[section][name] = value
         file.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def machine(self) -> dict[str, Any]:
+        """What the fleet file says of it."""
+        content = yaml.safe_load((self.theatre.home / "fleet.yaml").read_text())
+        return dict(content["machines"][NAME])
 
     def condition(self) -> str:
         told = self.theatre.call(*self.theatre.command("status", "--json"))
@@ -180,7 +190,11 @@ def vm_site(place: Path) -> Iterator[Site]:
     lab = labs.prepare("nspawn", place / "lab", AUTOBOT[:1])
     try:
         (place / "home" / "runbooks").mkdir(parents=True)
-        shutil.copy(SHIPPED / "runbooks" / "redis.yaml", place / "home" / "runbooks")
+        book = (SHIPPED / "runbooks" / "redis.yaml").read_text()
+        for shipped, fitting in WAITS.items():
+            assert shipped in book
+            book = book.replace(shipped, fitting)
+        (place / "home" / "runbooks" / "redis.yaml").write_text(book)
         with running_hypervisor(lab.prefix(), place / "hypervisor") as hypervisor:
             yield Site(VmLab(lab.home), hypervisor, place)
     finally:
