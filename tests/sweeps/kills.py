@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -132,6 +133,8 @@ def main() -> int:
     parser.add_argument("--only", default="", help="one of those who are killed")
     parser.add_argument("--steps", default="", help="part of a step's operation and machine")
     given = parser.parse_args()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, signal.default_int_handler)
     cells: list[Cell] = []
     with tempfile.TemporaryDirectory(prefix="adr-kills-") as place, kill_site(Path(place)) as site:
         for step in steps(site):
