@@ -49,8 +49,8 @@ class Watching:
         self.overseer = Overseer(coordinator, (*watches, *own), configuration.inventory.rules)
         self.watcher = Watcher(self.overseer.take, catalog.probes(), coordinator.now)
         self.watcher.watch(watches)
-        told = {"heard": self.overseer.heard, "doubted": self.overseer.doubted}
-        self.ears = Ears(app, key, coordinator.protected.agents, **told)
+        agents = coordinator.protected.agents
+        self.ears = Ears(app, key, agents, self.overseer.heard, doubted=self.overseer.doubted)
         self.ears.set_lists(_by_machine(watches))
         asked = {"broker": self._broker, "queues": self._queues, "readings": self._readings}
         self.standins = StandIns(configuration.inventory, self.overseer, watches)
