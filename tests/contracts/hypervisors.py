@@ -195,7 +195,7 @@ def rig_of(driver: str, folder: Path) -> Iterator[Rig]:
 
 
 @contextmanager
-def qemu_rig(folder: Path) -> Iterator[Rig]:
+def qemu_rig(folder: Path) -> Iterator[QemuRig]:
     """Machines of a kernel and a shell, which boot within seconds even where they are emulated."""
     if reason := why_not():
         pytest.skip(reason)

@@ -55,7 +55,7 @@ stdio_handler = "file"
 DOMAIN = """<domain type='qemu'>
  <name>{name}</name><memory unit='MiB'>{memory}</memory><vcpu>2</vcpu>
  <os><type arch='x86_64' machine='pc'>hvm</type><kernel>{kernel}</kernel><initrd>{first}</initrd>
-  <cmdline>console=ttyS0 quiet rw mitigations=off {word}</cmdline></os>
+  <cmdline>console=ttyS0 quiet rw mitigations=off unknown_nmi_panic {word}</cmdline></os>
  <features><acpi/></features><cpu mode='maximum'/>
  <clock offset='variable' adjustment='{clock}' basis='utc'/>
  <devices>
