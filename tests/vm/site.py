@@ -114,10 +114,13 @@ class Site:
         content = yaml.safe_load((self.theatre.home / "fleet.yaml").read_text())
         return dict(content["machines"][NAME])
 
-    def condition(self) -> str:
+    def seen(self) -> dict[str, str]:
+        """What `status` says of it."""
         told = self.theatre.call(*self.theatre.command("status", "--json"))
-        machines = json.loads(told.stdout)["machines"]
-        return next(str(each["condition"]) for each in machines if each["name"] == NAME)
+        return next(e for e in json.loads(told.stdout)["machines"] if e["name"] == NAME)
+
+    def condition(self) -> str:
+        return self.seen()["condition"]
 
     def wait_condition(self, wanted: str) -> None:
         found = lambda: self.condition() == wanted  # noqa: E731
