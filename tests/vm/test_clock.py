@@ -13,9 +13,7 @@ from tests.vm.site import OVER, UNIT, VM, Site, said, vm_site
 pytestmark = [
     pytest.mark.long,
     pytest.mark.timeout(900),
-    pytest.mark.skip(
-        reason="unproved: on the busy machine that it was written on, SSH was too slow for it to pass"
-    ),
+    pytest.mark.skip(reason="unproved: SSH was too slow on the busy machine it was written on"),
 ]
 
 HOUR = 3600
