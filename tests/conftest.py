@@ -7,9 +7,8 @@ tests that use them.
 What runs real machines or the product's own processes gets a second try, which the summary names:
 three workers on two cores, an occasional second is late by more than any patience of a test.
 
-Each file is one group. All that boots a fleet is one group more, since two fleets at a time would
-starve each other on a small machine; all that boots only a machine or two is another. They come
-first, because they take longest.
+Each file is one group. What boots machines is in few groups more, so that at most three labs are up
+at a time, and only one of them is all day under watch. They come first, because they take longest.
 """
 
 from __future__ import annotations
@@ -20,7 +19,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 #: Folders and files that boot machines of the practice lab, the longest group first.
 _BOOTING = {
-    "fleet": ("tests/fleet/", "tests/cold/"),
+    "fleet": ("tests/fleet/",),
+    "cold": ("tests/cold/",),
     "machine": ("tests/operations/", "tests/contracts/test_hypervisor.py"),
 }
 
