@@ -7,8 +7,8 @@ tests that use them.
 What runs real machines or the product's own processes gets a second try, which the summary names:
 three workers on two cores, an occasional second is late by more than any patience of a test.
 
-Each file is one group. What boots machines is in few groups more, so that at most three labs are up
-at a time, and only one of them is all day under watch. They come first, because they take longest.
+Each file is one group. What boots machines is three groups more, of which the first is as long as
+the others together; they begin at once, each with a worker of its own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ _BOOTING = {
 }
 
 #: Folders of tests that run real machines, brokers or the product's own processes.
-_REAL = ("tests/fleet/", "tests/cold/", "tests/operations/", "tests/cli/", "tests/integration/")
+_REAL = tuple(
+    f"tests/{folder}/" for folder in ("backup", "cli", "cold", "fleet", "integration", "operations")
+)
 
 
 class ByGroup(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
