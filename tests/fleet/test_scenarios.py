@@ -47,7 +47,7 @@ def recover(theatre: Theatre, scenario: str) -> tuple[int, Run]:
 def recovered(theatre: Theatre, scenario: str) -> Run:
     code, run = recover(theatre, scenario)
     assert (code, run["state"]) == (0, "resolved"), json.dumps(run, indent=1)
-    wait_for("a healthy status", lambda: health(theatre) == 0)
+    wait_for("a healthy status", lambda: health(theatre) == 0, seconds=60)
     return run
 
 
