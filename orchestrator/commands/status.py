@@ -44,30 +44,10 @@ def _show(found: Mapping[str, Any]) -> None:
     if everywhere:
         out.print(Text(_window(everywhere), style="dim"))
     out.print()
-    services = (
-        (
-            each["name"] + (" (optional)" if each["optional"] else ""),
-            each["machine"],
-            word(each["health"]),
-            duration(between(each["since"], at)) or "-",
-            duration(each["reading"]["age_s"]) if each["reading"] else "-",
-            _said(each, everywhere),
-        )
-        for each in found["services"]
-    )
+    services = (_service(each, at, _said(each, everywhere)) for each in found["services"])
     out.print(table(("SERVICE", "MACHINE", "HEALTH", "FOR", "AGE", "REASON"), services))
     out.print()
-    machines = (
-        (
-            each["name"],
-            each["address"],
-            word(each["health"]),
-            duration(between(each["since"], at)) or "-",
-            "-" if each["age_s"] is None else duration(each["age_s"]),
-            _said(each, everywhere),
-        )
-        for each in found["machines"]
-    )
+    machines = (_machine(each, at, _said(each, everywhere)) for each in found["machines"])
     out.print(table(("MACHINE", "ADDRESS", "HEALTH", "FOR", "AGE", "REASON"), machines))
     if found["captures"]:
         out.print()
@@ -80,6 +60,28 @@ def _show(found: Mapping[str, Any]) -> None:
         tell(f"asked {by['name']}, which stands by: {leader}")
     if by["complaint"]:
         tell(by["complaint"])
+
+
+def _service(each: Mapping[str, Any], at: str, said: Text) -> tuple[str | Text, ...]:
+    return (
+        each["name"] + (" (optional)" if each["optional"] else ""),
+        each["machine"],
+        word(each["health"]),
+        duration(between(each["since"], at)) or "-",
+        duration(each["reading"]["age_s"]) if each["reading"] else "-",
+        said,
+    )
+
+
+def _machine(each: Mapping[str, Any], at: str, said: Text) -> tuple[str | Text, ...]:
+    return (
+        each["name"],
+        each["address"],
+        word(each["health"]),
+        duration(between(each["since"], at)) or "-",
+        "-" if each["age_s"] is None else duration(each["age_s"]),
+        said,
+    )
 
 
 def _everywhere(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
