@@ -74,6 +74,12 @@ def make_app(broker_url: str, *, consumer: str = "", result_backend: str = "") -
         task_send_sent_event=True,
         worker_hijack_root_logger=False,
         worker_enable_remote_control=True,
+        # An exclusive one stays locked by a connection whose other end was lost, and keeps the
+        # successor out until the broker knows of that.
+        control_queue_exclusive=False,
+        control_queue_durable=True,
+        # What a broker complains of while it comes and goes ends a worker otherwise.
+        broker_channel_error_retry=True,
         broker_heartbeat=10,
         broker_transport_options=_transport_options(broker_url, consumer),
     )
@@ -90,6 +96,8 @@ def _transport_options(broker_url: str, consumer: str) -> dict[str, Any]:
         "visibility_timeout": 7 * 86400,
         "socket_keepalive": True,
         "socket_connect_timeout": 5,
+        # A question that a broken connection swallowed is noticed after twice that, not a minute.
+        "health_check_interval": 5,
     }
     return options | _own_place(consumer) if consumer else options
 

@@ -72,7 +72,7 @@ def kill_at(site: ColdSite, victim: str, step: Step) -> Cell:
     boots = site.boots()
     began = time.monotonic()
     run = str(site.call("recover", SCENARIO, "--no-wait")["id"])
-    _await(site, run, step)
+    await_step(site, run, step)
     _kill(site, victim, step)
     try:
         incident = site.ended(run)
@@ -94,7 +94,7 @@ def kill_at(site: ColdSite, victim: str, step: Step) -> Cell:
     )
 
 
-def _await(site: ColdSite, run: str, step: Step) -> None:
+def await_step(site: ColdSite, run: str, step: Step) -> None:
     with site.store() as store:
 
         def in_the_middle() -> bool:
