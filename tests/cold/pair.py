@@ -79,9 +79,7 @@ class ControlMachine:
         if self._child is not None:
             self._child.terminate()
             self._child.wait(60)
-
-    def agent_log(self) -> str:
-        return (self.home / "state" / "logs" / "agent.log").read_text()
+            self._child = None
 
 
 class Pair(Site):
@@ -111,8 +109,13 @@ class Pair(Site):
         shutil.copy(place / "first" / "api.token", operator.home / "api.token")
         super().__init__(lab, operator, near)
 
-    def roles(self) -> list[str]:
-        return [self.role(each) for each in (self.first, self.second)]
+    def sessions(self, machine: ControlMachine) -> int:
+        """How many of that machine's PostgreSQL still keeps."""
+        query = "SELECT count(*) FROM pg_stat_activity WHERE host(client_addr) = %s"
+        with self.server.connect() as connection:
+            found = connection.execute(query, (self.lab.address(machine.name),)).fetchone()
+        assert found is not None
+        return int(str(found[0]))
 
     def role(self, machine: ControlMachine) -> str:
         url = machine.theatre.environment["AUTOBOT_DR_PUBLIC_URL"]

@@ -4,20 +4,22 @@ one ends the run, and the first does nothing twice when it is back."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from deploy.lab import lab as labs
 from orchestrator.core.incident import State
-from tests.cold.pair import Pair, a_pair
+from tests.cold.pair import ControlMachine, Pair, a_pair
 from tests.integration.rig import wait_for
-from tests.sweeps.kills import await_step, steps
+from tests.sweeps.kills import SETTLE_SECONDS, await_step, steps
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
 
+#: What is promised: so long after the loss another decides.
 PROMISED_SECONDS = 15
-SETTLE_SECONDS = 4.0
+#: Of the steps of the lost machine's own agent, which has to be silent for 15 s to count as dead.
+OWN_STEPS_SECONDS = 25
 
 
 @pytest.fixture(scope="module")
@@ -31,82 +33,61 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
             yield made
 
 
+def led_by_the_first(pair: Pair) -> None:
+    """Else the second is ended in an orderly way, and stands by when it is back."""
+    if pair.role(pair.first) != "leader":
+        pair.second.end()
+        until(pair, pair.first, "leader")
+        pair.second.start()
+    until(pair, pair.second, "standby")
+
+
+def until(pair: Pair, machine: ControlMachine, role: str) -> None:
+    what = f"{machine.name} as {role}"
+    wait_for(what, lambda: pair.role(machine) == role, seconds=60, pause=0.5)
+
+
 @pytest.mark.parametrize(
     ("operation", "machine"),
     [
-        ("vm.start", "backend"),
-        ("machine.ready", "ai"),
         ("vm.start", "redis"),
+        ("machine.ready", "redis"),
         ("service.start", "redis"),
+        ("vm.start", "backend"),
         ("machine.reachable", "frontend"),
     ],
 )
-def test_the_second_control_machine_ends_the_run(pair: Pair, operation: str, machine: str) -> None:
-    wait_for(
-        "the roles", lambda: sorted(pair.roles()) == ["leader", "standby"], seconds=60, pause=0.5
-    )
-    print("roles", pair.roles())
-    if pair.role(pair.first) != "leader":
-        pair.second.end()
-        pair.second.start()
-        wait_for(
-            "the roles",
-            lambda: sorted(pair.roles()) == ["leader", "standby"],
-            seconds=60,
-            pause=0.5,
-        )
+def test_the_second_control_machine_ends_the_run(
+    pair: Pair, operation: str, machine: str, record_property: Callable[[str, object], None]
+) -> None:
+    led_by_the_first(pair)
     pair.lab.power_all("kill", list(pair.units))
     boots = pair.boots()
     run = str(pair.call("recover", "full-system", "--no-wait")["id"])
     step = next(e for e in steps(pair) if (e.operation, e.machine) == (operation, machine))
     await_step(pair, run, step)
+    lost = pair.first.lose()
     with pair.store() as store:
         term = store.lease.look().term
-    lost = pair.first.lose()
-    with pair.server.connect(pair.database) as c:
-
-        def sessions():
-            return c.execute(
-                "select client_addr::text, state, count(*) from pg_stat_activity where datname=%s group by 1,2 order by 1",
-                (pair.database,),
-            ).fetchall()
-
-        print("sessions", sessions())
-        with pair.store() as store:
-            wait_for("the take-over", lambda: store.lease.look().term > term, seconds=60)
-            print(f"take-over after {time.time() - lost:.1f} s")
-            before = store.load(run)
-            wait_for("first decision", lambda: store.load(run).version > before.version, seconds=60)
-            print(f"first decision after {time.time() - lost:.1f} s")
+        wait_for("the take-over", lambda: store.lease.look().term > term, seconds=PROMISED_SECONDS)
+        took_over = time.time() - lost
         incident = pair.ended(run)
-        print(f"ended {incident.state} after {time.time() - lost:.1f} s: {incident.reason}")
-        with pair.store() as store:
-            for each in store.timeline(run):
-                print(f"  {each.at - lost:+6.1f} {each.kind}: {each.text}")
-        print("sessions", sessions())
-    counts = {f"power of {name}": n - boots[name] for name, n in pair.boots().items()}
-    counts |= {f"service of {name}": n for name, n in pair.starts().items()}
-    print(counts)
-    print("unacked", unacked(pair))
-    assert incident.state is State.RESOLVED
-    assert set(counts.values()) == {1}, counts
-    n = len(pair.first.agent_log())
+        own = [each.at - lost for each in store.timeline(run) if each.kind == "way"]
+    assert incident.state is State.RESOLVED, incident.reason
+    assert all(count == 1 for count in done(pair, boots).values()), done(pair, boots)
+    assert 0 < min(own) < OWN_STEPS_SECONDS
+    wait_for("the end of its sessions", lambda: pair.sessions(pair.first) == 0, seconds=30)
+
     pair.first.start()
-    wait_for("it stands by", lambda: pair.role(pair.first) == "standby", seconds=60, pause=0.5)
+    until(pair, pair.first, "standby")
     time.sleep(SETTLE_SECONDS)
-    print(pair.first.agent_log()[n:])
-    print("unacked", unacked(pair))
+    assert all(count == 1 for count in done(pair, boots).values()), done(pair, boots)
+    found = f"another led after {took_over:.1f} s, did the lost agent's steps after {min(own):.1f}"
+    record_property("take-over", found)
+    print(f"control machine lost at {operation} {machine}: {found}")
+
+
+def done(pair: Pair, boots: dict[str, int]) -> dict[str, int]:
+    """How often each machine was powered on since `boots`, and each service started."""
     counts = {f"power of {name}": n - boots[name] for name, n in pair.boots().items()}
-    counts |= {f"service of {name}": n for name, n in pair.starts().items()}
-    assert set(counts.values()) == {1}, counts
-
-
-def unacked(pair: Pair) -> dict[str, int]:
-    import subprocess, sys
-
-    code = "import redis,sys; r=redis.Redis.from_url(sys.argv[1]); print({k.decode(): r.type(k).decode()+' '+str(r.zcard(k) if r.type(k)==b'zset' else r.hlen(k) if r.type(k)==b'hash' else r.llen(k) if r.type(k)==b'list' else '') for k in r.keys('*') if b'kombu.binding' not in k})"
-    return subprocess.run(
-        [*pair.lab.prefix(), sys.executable, "-c", code, pair.broker.made.url],
-        capture_output=True,
-        text=True,
-    ).stdout
+    return counts | {f"service of {name}": n for name, n in pair.starts().items()}
