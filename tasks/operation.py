@@ -34,8 +34,11 @@ from tasks.headway import Moved as Moved
 from tasks.headway import Tell as Tell
 from tasks.host import Host, HostFault
 
-#: Between two looks while a post-condition is awaited, in seconds: at first and at most.
+#: Between two looks while a post-condition is awaited, in seconds: at first and at most. What is
+#: awaited is so seen within an eighth of the time that it took, and three waves make one such delay
+#: each; a look takes about 10 ms of the machine.
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
+LENGTHEN = 1.15
 #: How long an order that a crash left begun may take to be there. What the crash itself
 #: restarted is just up, and counts as settled a while later.
 RECONSIDER_SECONDS = 15.0
@@ -237,7 +240,7 @@ def reconsider(
         if finding.final or host.now() + pause > ends:
             return Result(Outcome.UNKNOWN, reason, finding.detail)
         host.sleep(pause)
-        pause = min(pause * 1.5, LONGEST_PAUSE)
+        pause = min(pause * LENGTHEN, LONGEST_PAUSE)
 
 
 def _finding(
@@ -294,4 +297,4 @@ def _await(
         if host.now() + pause > ends:
             outcome = Outcome.UNKNOWN if fault else Outcome.TIMED_OUT
             return Result(outcome, reason, finding.detail)
-        waits, pause = pause, min(pause * 1.5, LONGEST_PAUSE)
+        waits, pause = pause, min(pause * LENGTHEN, LONGEST_PAUSE)

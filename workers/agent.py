@@ -24,9 +24,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from celery import Celery
+from celery import Celery, bootsteps
 from celery.platforms import SecurityWarning
-from celery.signals import worker_process_init, worker_ready
+from celery.signals import worker_process_init
 
 from tasks import catalog, hypervisors
 from tasks.contract import Json, Outcome, WorkReport, private_key, public_key
@@ -177,20 +177,12 @@ def send_report(app: Celery, report: WorkReport) -> None:
     )
 
 
-def send_what_waits(app: Celery, identity: Identity) -> None:
-    """Reports that a crash or a broken broker kept from being sent."""
-    journal = Journal(identity.state / JOURNAL)
-    for report in journal.unsent():
-        send_report(app, report)
-        journal.sent(report.order)
-    journal.close()
-
-
 def make_sentry(app: Celery, identity: Identity) -> Sentry:
     # Under the worker's own name, so that Flower counts no second worker.
     voice = Voice(app, f"agent@{identity.machine}")
 
-    away = False
+    # What a crash or a broken broker kept from being sent goes with the first beat.
+    away = True
 
     def say(beat: Beat) -> None:
         nonlocal away
@@ -227,7 +219,6 @@ def main() -> int:
     app = build(identity, broker_url, concurrency=concurrency)
     if count := take_back_patiently(app, _away):
         log.info("took back %d orders that were begun before a crash", count)
-    send_what_waits(app, identity)
 
     return _serve(app, identity)
 
@@ -236,12 +227,17 @@ def _serve(app: Celery, identity: Identity) -> int:
     """Obey and watch until SIGTERM."""
     sentry = make_sentry(app, identity)
 
-    @worker_ready.connect(weak=False)
-    def _ready(**_: Any) -> None:
-        # Only now, when the pool's processes are there: they must not be forked beside threads.
-        sentry.start()
-        _notify_systemd("READY=1")
+    class Ready(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no types
+        """After the pool's processes, which must not be forked beside threads, and before the
+        broker, which a machine's boot must not wait for: it may itself be coming back."""
 
+        requires = ("celery.worker.components:Pool",)
+
+        def start(self, _worker: Any) -> None:
+            sentry.start()
+            _notify_systemd("READY=1")
+
+    app.steps["worker"].add(Ready)
     for driver in filter(None, os.environ.get("AUTOBOT_DR_HYPERVISORS", "").split(",")):
         hypervisors.load(driver)
     # What is imported by now is never collected: it stays shared with the pool's processes.
@@ -261,7 +257,6 @@ def _serve(app: Celery, identity: Identity) -> int:
 
 def _away(error: Exception) -> None:
     log.warning("no broker yet: %s", error)
-    # A machine's boot must not wait for a broker that may itself be coming back.
     _notify_systemd("READY=1")
 
 

@@ -2,7 +2,7 @@
 # Sets a machine up for this checkout. Usage: prepare.sh python|lab|tests ...
 #   python  the virtual environment in .venv, exactly as locked
 #   lab     Debian packages for the practice fleet of real machines
-#   tests   Debian packages that only the tests need: RabbitMQ, PostgreSQL, libvirt, RediSearch, age
+#   tests   what only the tests need: RabbitMQ, PostgreSQL, libvirt, RediSearch, age, Kerberos
 # Says what it needs in one line each; what it cannot install it names and goes on, and the
 # program that needs it says so again.
 set -eu
@@ -51,6 +51,15 @@ python_environment() {
     .venv/bin/python -m compileall -q tasks workers deploy
 }
 
+# Compiled here, and for tests without optimisation: that is three times as fast.
+kerberos_libraries() {
+    .venv/bin/python -c 'import gssapi, krb5' 2>/dev/null && return 0
+    echo "compiling Python's Kerberos libraries, once (half a minute)"
+    CFLAGS="-O0 -g0" UV_PYTHON="$PWD/.venv/bin/python" .venv/bin/uv sync --quiet --frozen \
+        --inexact --extra kerberos >build/kerberos.log 2>&1 ||
+        echo "could not compile them; what needs them is skipped (all of it: build/kerberos.log)"
+}
+
 mkdir -p build
 for part in "$@"; do
     case "$part" in
@@ -58,7 +67,9 @@ for part in "$@"; do
     lab) install_packages systemd-container debootstrap iproute2 openssh-client openssh-server \
         redis-server restic rclone git ;;
     tests) install_packages rabbitmq-server postgresql libvirt-daemon libvirt-clients qemu-utils \
-        age shellcheck dash redis-redisearch ;;
+        age shellcheck dash redis-redisearch \
+        krb5-kdc krb5-admin-server krb5-user faketime libkrb5-dev gcc python3-dev
+        kerberos_libraries ;;
     *) echo "prepare.sh: $part is not one of python, lab, tests"; exit 2 ;;
     esac
 done

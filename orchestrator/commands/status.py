@@ -5,7 +5,7 @@ What lives here: the command. What must not: judging health; the coordinator doe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -40,31 +40,14 @@ def _show(found: Mapping[str, Any]) -> None:
     head = Text.assemble("fleet ", (found["fleet"], "bold"), " is ", word(found["health"]))
     how = "watched from outside" if found["watched"] else "seen from outside by one look"
     out.print(Text.assemble(head, f", {how} at {clock(at)}"))
+    everywhere = _everywhere([*found["services"], *found["machines"]])
+    if everywhere:
+        out.print(Text(_window(everywhere), style="dim"))
     out.print()
-    services = (
-        (
-            each["name"] + (" (optional)" if each["optional"] else ""),
-            each["machine"],
-            word(each["health"]),
-            duration(between(each["since"], at)) or "-",
-            duration(each["reading"]["age_s"]) if each["reading"] else "-",
-            _said(each),
-        )
-        for each in found["services"]
-    )
+    services = (_service(each, at, _said(each, everywhere)) for each in found["services"])
     out.print(table(("SERVICE", "MACHINE", "HEALTH", "FOR", "AGE", "REASON"), services))
     out.print()
-    machines = (
-        (
-            each["name"],
-            each["address"],
-            word(each["health"]),
-            duration(between(each["since"], at)) or "-",
-            "-" if each["age_s"] is None else duration(each["age_s"]),
-            _said(each),
-        )
-        for each in found["machines"]
-    )
+    machines = (_machine(each, at, _said(each, everywhere)) for each in found["machines"])
     out.print(table(("MACHINE", "ADDRESS", "HEALTH", "FOR", "AGE", "REASON"), machines))
     if found["captures"]:
         out.print()
@@ -79,15 +62,43 @@ def _show(found: Mapping[str, Any]) -> None:
         tell(by["complaint"])
 
 
-def _said(each: Mapping[str, Any]) -> Text:
+def _service(each: Mapping[str, Any], at: str, said: Text) -> tuple[str | Text, ...]:
+    return (
+        each["name"] + (" (optional)" if each["optional"] else ""),
+        each["machine"],
+        word(each["health"]),
+        duration(between(each["since"], at)) or "-",
+        duration(each["reading"]["age_s"]) if each["reading"] else "-",
+        said,
+    )
+
+
+def _machine(each: Mapping[str, Any], at: str, said: Text) -> tuple[str | Text, ...]:
+    return (
+        each["name"],
+        each["address"],
+        word(each["health"]),
+        duration(between(each["since"], at)) or "-",
+        "-" if each["age_s"] is None else duration(each["age_s"]),
+        said,
+    )
+
+
+def _everywhere(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The maintenance window that all of them are in, which need not be said of each."""
+    first: Mapping[str, Any] | None = next((each["maintenance"] for each in rows), None)
+    return first if all(each["maintenance"] == first for each in rows) else None
+
+
+def _said(each: Mapping[str, Any], everywhere: Mapping[str, Any] | None) -> Text:
     """The reason, and on a line of its own whatever else matters."""
     said = Text(each["reason"])
-    for line in _more(each):
+    for line in _more(each, everywhere):
         said.append(f"\n{line}", style="dim")
     return said
 
 
-def _more(each: Mapping[str, Any]) -> Iterator[str]:
+def _more(each: Mapping[str, Any], everywhere: Mapping[str, Any] | None) -> Iterator[str]:
     if each.get("because"):
         yield f"a consequence of {each['because']}"
     if each.get("hold"):
@@ -96,6 +107,10 @@ def _more(each: Mapping[str, Any]) -> Iterator[str]:
         yield f"its fallback serves: {each['fallback']}"
     if each["incident"]:
         yield f"incident {each['incident']}"
-    if window := each["maintenance"]:
-        until = clock(window["ends_at"])
-        yield f"maintenance until {until} by {window['by']}: {window['reason']}"
+    if each["maintenance"] and each["maintenance"] != everywhere:
+        yield _window(each["maintenance"])
+
+
+def _window(window: Mapping[str, Any]) -> str:
+    until = clock(window["ends_at"])
+    return f"maintenance until {until} by {window['by']}: {window['reason']}"

@@ -14,6 +14,8 @@ from tasks.questions import read_trust
 from tasks.resp import ErrorReply, NotRedis, command, replies
 
 ANSWER_SECONDS = 10.0
+#: Between two looks at a server that loads, in seconds: at first and at most.
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
 #: First words of an answer to somebody who is not let in.
 LOCKED = ("NOAUTH", "WRONGPASS", "NOPERM")
 
@@ -68,6 +70,11 @@ def ask(
     if where.password_file and isinstance(said := got.pop(0), ErrorReply):
         raise LockedOut(f"the password in {where.password_file} is not accepted: {said.text}")
     return got
+
+
+def pause_after(waited: float) -> float:
+    """A thirtieth of what a load has taken so far: that it is over costs no more than that."""
+    return min(max(FIRST_PAUSE, waited / 30), LONGEST_PAUSE)
 
 
 def module_lines(listed: object) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from tasks import systemd
 from tasks.backup import fencing
-from tasks.backup.asking import Where, ask
+from tasks.backup.asking import Where, ask, pause_after
 from tasks.backup.discovery import SERVERS, Found, discover
 from tasks.backup.fencing import Fence
 from tasks.backup.places import (
@@ -36,7 +36,6 @@ from tasks.resp import ErrorReply
 
 #: The first whose address can be changed while it runs.
 FENCEABLE = (6, 2)
-LONGEST_PAUSE = 0.1
 #: A server that has no port by then has ended again.
 LISTEN_SECONDS = 2.0
 
@@ -226,13 +225,12 @@ def start(host: Host, target: Target, tell: Tell) -> None:
     """Start it, and wait as long as it loads: then the first look finds it ready."""
     tell(f"starting {target.unit}")
     systemd.order(host, "start", target.unit, seconds=target.start_seconds)
-    where, ends, pause = target.where, host.now() + target.start_seconds, 0.02
+    where, begun = target.where, host.now()
     fence = fencing.read(host, target.unit)
     if fence and fence.bind and _listens(host, target.port):
         where = replace(where, address=fencing.ADDRESS, name=target.address)
-    while _loads(host, where) and host.now() < ends:
-        host.sleep(pause)
-        pause = min(pause * 1.5, LONGEST_PAUSE)
+    while _loads(host, where) and (waited := host.now() - begun) < target.start_seconds:
+        host.sleep(pause_after(waited))
 
 
 def _listens(host: Host, port: int) -> bool:

@@ -16,14 +16,13 @@ from pathlib import PurePath
 
 from tasks import processes
 from tasks.backup import evidence as counting
+from tasks.backup.asking import pause_after
 from tasks.backup.history import BASE, LOG_FOLDER, MANIFEST, aof_manifest, segment_name
 from tasks.backup.manifest import Contents
 from tasks.host import Host, HostFault, Ran
 from tasks.operation import SILENT, Moved, Tell
 
 ANSWER_SECONDS, COPY_SECONDS = 60.0, 3600.0
-#: Between two looks at a load; those of a restore are all together waited for.
-LONGEST_PAUSE = 0.1
 #: A dump of more databases than the server has cannot be loaded.
 DATABASES = 1024
 PREFIX = "scratch."
@@ -219,7 +218,7 @@ def _options(host: Host, programs: Programs, folder: str) -> tuple[str, ...]:
 
 
 def _wait(scratch: Scratch, ends: float, tell: Tell) -> None:
-    host, begun, pause = scratch.host, scratch.host.now(), 0.02
+    host, begun = scratch.host, scratch.host.now()
     while True:
         pid = (host.read(f"{scratch.folder}/pid") or "").strip()
         info = scratch.info()
@@ -233,8 +232,7 @@ def _wait(scratch: Scratch, ends: float, tell: Tell) -> None:
             raise NotLoaded(f"the scratch server ended: {_last_words(host, scratch.folder)}")
         if host.now() > ends:
             raise NotLoaded("the scratch server had not loaded it at the deadline")
-        host.sleep(pause)
-        pause = min(pause * 1.5, LONGEST_PAUSE)
+        host.sleep(pause_after(host.now() - begun))
 
 
 def _last_words(host: Host, folder: str) -> str:

@@ -14,7 +14,8 @@ from typing import Any
 from tasks.hypervisors import Export, HypervisorFault
 from tasks.hypervisors._hyperv_answers import property_of
 from tasks.hypervisors._hyperv_faults import SaidNo
-from tasks.hypervisors._hyperv_remote import Cmdlet, Session
+from tasks.hypervisors._hyperv_pool import Cmdlet
+from tasks.hypervisors._hyperv_remote import Session
 
 PARTIAL = ".partial"
 NOT_THERE = ("PathNotFound", "ItemNotFound")

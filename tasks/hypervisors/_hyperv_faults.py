@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.hypervisors import HypervisorFault
+from tasks.hypervisors._hyperv_kerberos import NotLetIn, kerberos_fault
 from tasks.hypervisors._hyperv_settings import Settings
 
 NO_SUCH_SHELL = 2150858843
@@ -60,8 +61,7 @@ def told(error: Exception, settings: Settings) -> HypervisorFault:
     place, said = settings.place, " ".join(str(error).split())
     match error:
         case winrm.AuthenticationError():
-            who = settings.user or "this process"
-            return HypervisorFault(f"{place} refused {who} with {settings.auth}", retry=False)
+            return _not_let_in(said, settings)
         case winrm.WSManFaultError() if error.code == NO_SUCH_SHELL:
             return HypervisorFault(f"{place} was restarted in the middle of this", retry=True)
         case winrm.WSManFaultError():
@@ -78,5 +78,16 @@ def told(error: Exception, settings: Settings) -> HypervisorFault:
             return Late(f"{place} did not answer in time")
         case web.ConnectionError():
             return HypervisorFault(f"{place} cannot be reached: {said}", retry=True)
-    # What is left is in what we asked for: no Kerberos here, no such file, no such name.
-    return HypervisorFault(f"{place}: {type(error).__name__}: {said}", retry=False)
+    # What is left is in what we asked for: no ticket, no such file, no such name.
+    strange = HypervisorFault(f"{place}: {type(error).__name__}: {said}", retry=False)
+    return kerberos_fault(error, settings) or strange
+
+
+def _not_let_in(said: str, settings: Settings) -> HypervisorFault:
+    """Nothing but a 401 is an answer to what was shown; the domain has seen a ticket's password."""
+    if not said.startswith("Failed to authenticate"):
+        return HypervisorFault(f"{settings.place}: {said}", retry=False)
+    refused = f"{settings.place} refused {settings.user or 'this process'} with {settings.auth}"
+    if settings.auth != "kerberos":
+        return NotLetIn(refused, wrong_password=True)
+    return NotLetIn(f"{refused}, whose ticket is good; look at its clock and at who may connect")

@@ -143,6 +143,8 @@ def _complaint(settings: Settings) -> str:
             f"auth = {settings.auth} needs a user and a password: set user and password_file, or "
             f"{USER} and {PASSWORD_FILE} in the environment of this machine's agent"
         )
+    if settings.auth == "kerberos" and "\\" in settings.user:
+        return f"auth = kerberos wants user as name@REALM, not {settings.user}"
     if settings.validate == "no" and settings.ca_file:
         return "ca_file says what to trust, and validate = no to trust anything; drop one of them"
     if settings.operation_seconds >= settings.read_seconds:

@@ -16,7 +16,8 @@ from tasks.hypervisors import Ability, Export, Hypervisor, HypervisorFault, Look
 from tasks.hypervisors._hyperv_answers import moment, power_of, powered_at, property_of
 from tasks.hypervisors._hyperv_exports import Exports, get
 from tasks.hypervisors._hyperv_faults import Late, SaidNo
-from tasks.hypervisors._hyperv_remote import Cmdlet, Remote, Session
+from tasks.hypervisors._hyperv_pool import Cmdlet
+from tasks.hypervisors._hyperv_remote import Remote, Session
 from tasks.hypervisors._hyperv_settings import Settings, read_settings
 
 UNKNOWN_NAME = "InvalidParameter"

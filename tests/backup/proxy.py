@@ -22,6 +22,7 @@ class Proxy:
         self.port, self._target = free_port(), target
         self.passed = 0  #: bytes towards the client
         self.stop_after: int | None = None  #: so many bytes and the link is cut
+        self.at_most: int | None = None  #: so many connections, and the next ends them all
         self._cut, self._over = threading.Event(), threading.Event()
         self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", self.port))
@@ -61,6 +62,10 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if self.at_most is not None and len(self._open) >= 2 * self.at_most:
+                client.close()
+                self.drop()
+                continue
             try:
                 server = socket.create_connection(("127.0.0.1", self._target), timeout=5)
             except OSError:

@@ -133,6 +133,14 @@ def test_a_watched_status_says_why_since_when_and_what_holds(world: World, onlin
     assert any(line.startswith("maintenance until ") and "ann: new disk" in line for line in said)
 
 
+def test_a_window_of_the_whole_fleet_is_said_once(world: World, online: Run) -> None:
+    world.store.windows.add(window("w", "", -9, 60))
+    world.picture = picture(app=ill("app"))
+    said = online("status").stdout
+    assert said.count("maintenance until ") == 1
+    assert said.splitlines()[1].startswith("maintenance until ")
+
+
 @pytest.mark.parametrize(
     ("name", "health", "code"),
     [

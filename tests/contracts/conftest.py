@@ -11,7 +11,7 @@ from orchestrator.ports import Store
 from orchestrator.store import MemoryStore, open_store
 from tasks.host import LocalHost
 from tasks.hypervisors import Hypervisor, connect
-from tasks.hypervisors._hyperv_remote import SHELF
+from tasks.hypervisors._hyperv_pool import SHELF
 from tests.contracts.databases import Database
 from tests.contracts.hypervisors import OTHER, VM, settings_file, wait_until
 from tests.contracts.postgres import Server, running_server

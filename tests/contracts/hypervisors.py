@@ -20,7 +20,7 @@ from deploy.lab import lab as labs
 from deploy.lab.machines import NETWORK, MachineDefinition
 from tasks.host import LocalHost
 from tasks.hypervisors import BOOT_SLACK, Hypervisor, HypervisorFault, Power, connect
-from tasks.hypervisors._hyperv_remote import SHELF
+from tasks.hypervisors._hyperv_pool import SHELF
 from tasks.operation import carry_out
 from tasks.operations import vm_start
 from tests.contracts.libvirtd import Libvirtd, in_image, running_libvirtd

@@ -17,7 +17,7 @@ import pytest
 
 from tasks.host import LocalHost
 from tasks.hypervisors import Hypervisor, Power, connect
-from tasks.hypervisors._hyperv_remote import SHELF, Deadline, Pool, Shelf
+from tasks.hypervisors._hyperv_pool import SHELF, Deadline, Pool, Shelf
 from tasks.hypervisors._hyperv_settings import read_settings
 from tests.contracts.hypervisors import (
     VM,
@@ -110,6 +110,23 @@ def test_a_password_that_was_changed_at_the_host_is_shown_once_by_six_machines(
     for each in starts:
         each.join(60)
     assert host.attempts.count(False) == 1
+
+
+def test_a_password_that_was_changed_while_shells_were_kept_is_shown_once(
+    host: HyperV, asked: Hypervisor, at: str
+) -> None:
+    settings = read_settings(at, LocalHost())
+    pools = [Pool(settings, Deadline(10)) for _ in range(2)]
+    for each in pools:
+        each.open()
+    for each in pools:
+        SHELF.put(settings, each)
+    host.password = "changed at the host"
+    fault_of(lambda: asked.state(VM), "refused", retry=False)
+    fault_of(lambda: asked.state(VM), "not tried again", retry=False)
+    SHELF.clear()
+    assert host.attempts.count(False) == 1
+    host.wsman.forget()
 
 
 def test_a_refused_password_stays_refused_however_long_ago_that_was(

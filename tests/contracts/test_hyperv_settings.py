@@ -94,6 +94,7 @@ def test_user_and_password_may_come_from_the_environment(monkeypatch: pytest.Mon
         ("[hyperv]\nhost = hv\nauth = credssp\n", "auth must be one of"),
         ("[hyperv]\nhost = hv\nvalidate = maybe\n", "validate must be one of"),
         ("[hyperv]\nhost = hv\nauth = ntlm\n", "needs a user and a password"),
+        ("[hyperv]\nhost = hv\nauth = kerberos\nuser = LAB\\dr\n", "name@REALM"),
         ("[hyperv]\nhost = hv\nread_seconds = 10\n", "less than read_seconds"),
         ("[hyperv]\nhost = hv\nvalidate = no\nca_file = x\n", "drop one of them"),
         ("[hyperv]\nhost = hv\nssl = no\nencryption = never\n", "in the clear"),
@@ -137,6 +138,21 @@ def test_a_machine_without_pypsrp_is_told_what_to_install(
     with pytest.raises(HypervisorFault, match="pip install 'pypsrp") as fault:
         connect("hyperv", "hv1", LocalHost())
     assert not fault.value.retry
+
+
+def test_a_machine_without_kerberos_is_told_what_to_install() -> None:
+    """In a process of its own, because a library that was looked for once stays as it was."""
+    asks = (
+        "import sys; sys.modules['gssapi'] = None\n"
+        "from tasks.host import LocalHost; from tasks.hypervisors import HypervisorFault, connect\n"
+        "try: connect('hyperv', 'hv1.example.org', LocalHost()).state('npu')\n"
+        "except HypervisorFault as fault: print(fault.retry, fault)"
+    )
+    argv = [sys.executable, "-c", asks]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.startswith("False "), done.stderr
+    assert "libkrb5-dev" in done.stdout
+    assert "pip install 'pypsrp[kerberos]'" in done.stdout
 
 
 def test_an_agent_that_is_asked_for_no_hypervisor_never_loads_pypsrp() -> None:

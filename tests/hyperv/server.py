@@ -1,7 +1,7 @@
 """The HTTP side of the tests' Hyper-V host: TLS, who may ask, and a host that says nothing.
 
-What lives here: Basic and NTLM authentication, counted, and starting and ending the server.
-What must not: what is answered to those who may (wsman.py).
+What lives here: Basic, NTLM and Kerberos, counted; messages that are encrypted without TLS; and
+starting and ending the server. What must not: what is answered to those who may (wsman.py).
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import spnego
+from pypsrp.encryption import WinRMEncryption
 
 from tests.hyperv.cmdlets import Behaviour, Cmdlets
 from tests.hyperv.machines import Machine
 from tests.hyperv.wsman import WSMan
 
 USER, PASSWORD = "LAB\\dr", "correct horse"
+OFFERS = ("Negotiate", "NTLM", 'Basic realm="WSMAN"')
+SOAP, BOUNDARY = "application/soap+xml;charset=UTF-8", "Encrypted Boundary"
 
 
 @dataclass
@@ -38,7 +41,14 @@ class HyperV:
     silent: bool = False  #: it accepts connections and says nothing
     trickles: bool = False  #: its answers come byte by byte, without an end
     not_there: bool = False  #: a web server, but no WinRM
-    attempts: list[bool] = field(default_factory=list)  #: each password shown, and if it was right
+    offers: tuple[str, ...] = OFFERS
+    attempts: list[bool] = field(
+        default_factory=list
+    )  #: each try to be let in, and if it was right
+    let_in: list[str] = field(
+        default_factory=list
+    )  #: by which protocol, if it was a negotiated one
+    in_clear: int = 0  #: messages that only TLS protects, if that
     port: int = 0
     closing: threading.Event = field(default_factory=threading.Event)
 
@@ -56,7 +66,7 @@ class HyperV:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection. NTLM authenticates the connection, Basic each request."""
+    """One connection. NTLM and Kerberos authenticate the connection, Basic each request."""
 
     protocol_version = "HTTP/1.1"
     host: HyperV
@@ -67,6 +77,7 @@ class Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         self.context: Any = None
+        self.proof = ""
         self.trusted = False
 
     def do_POST(self) -> None:
@@ -82,10 +93,24 @@ class Handler(BaseHTTPRequestHandler):
         elif self.host.not_there:
             self._reply(404, b"no such page", "text/plain")
         elif self._may_ask():
-            self._reply(*self.host.wsman.answer(body))
+            self._answer(body)
 
     def log_message(self, *_: Any) -> None:
         """What a test wants to know is in `asked` and `attempts`."""
+
+    def _answer(self, body: bytes) -> None:
+        if not body:
+            # Who is going to encrypt shows first who he is.
+            self._reply(200, b"")
+        elif self.headers["Content-Type"].startswith("multipart/encrypted"):
+            sealing = WinRMEncryption(self.context, WinRMEncryption.SPNEGO)
+            status, answer = self.host.wsman.answer(sealing.unwrap_message(body, BOUNDARY))
+            kind, sealed = sealing.wrap_message(answer)
+            kind = f'{kind};protocol="{sealing.protocol}";boundary="{BOUNDARY}"'
+            self._reply(status, sealed, kind)
+        else:
+            self.host.in_clear += 1
+            self._reply(*self.host.wsman.answer(body))
 
     def _may_ask(self) -> bool:
         kind, _, shown = self.headers.get("Authorization", "").partition(" ")
@@ -93,24 +118,29 @@ class Handler(BaseHTTPRequestHandler):
             user, _, password = base64.b64decode(shown).decode().partition(":")
             return self._judge((user, password) == (USER, self.host.password))
         if kind in ("Negotiate", "NTLM"):
-            return self._ntlm(kind, base64.b64decode(shown))
+            return self._negotiate(kind, base64.b64decode(shown))
         if not self.trusted:
             self._refuse()
         return self.trusted
 
-    def _ntlm(self, kind: str, token: bytes) -> bool:
+    def _negotiate(self, kind: str, token: bytes) -> bool:
         if self.context is None or self.context.complete:
-            # pyspnego's own, whatever Kerberos library this machine has; it takes plain NTLM too.
+            # pyspnego's own: Kerberos with a keytab and its library; it takes plain NTLM too.
             options = spnego.NegotiateOptions.use_negotiate
             self.context = spnego.server(protocol="negotiate", options=options)
         try:
             answer = self.context.step(token)
-        except spnego.exceptions.SpnegoError:
+        except (spnego.exceptions.SpnegoError, AttributeError):
+            # The latter for a ticket that GSSAPI answers with an error of its own.
+            self.context = None
             return self._judge(False)
+        told = f"{kind} {base64.b64encode(answer or b'').decode()}"
         if self.context.complete:
+            self.proof = told if answer else ""
+            self.host.let_in.append(self.context.negotiated_protocol)
             self.trusted = self._judge(True)
             return self.trusted
-        self._refuse(f"{kind} {base64.b64encode(answer or b'').decode()}")
+        self._refuse(told)
         return False
 
     def _judge(self, right: bool) -> bool:
@@ -121,14 +151,17 @@ class Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, offer: str = "") -> None:
         self.send_response(401)
-        for each in [offer] if offer else ("Negotiate", "NTLM", 'Basic realm="WSMAN"'):
+        for each in [offer] if offer else self.host.offers:
             self.send_header("WWW-Authenticate", each)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def _reply(self, status: int, body: bytes, kind: str = "application/soap+xml") -> None:
+    def _reply(self, status: int, body: bytes, kind: str = SOAP) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", f"{kind};charset=UTF-8")
+        if self.proof:
+            self.send_header("WWW-Authenticate", self.proof)
+            self.proof = ""
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -179,11 +212,15 @@ def running_hyperv(
 
 
 @contextmanager
-def ntlm_users(folder: Path) -> Iterator[None]:
-    """pyspnego's own list of accounts, which its server side reads from the environment."""
+def ntlm_users(folder: Path, *also: str) -> Iterator[None]:
+    """pyspnego's own list of accounts, which its server side reads from the environment.
+
+    `also` are those of the same password that are named as in name@REALM.
+    """
     domain, _, user = USER.partition("\\")
     file = folder / "ntlm-users"
-    file.write_text(f"{domain}:{user}:{PASSWORD}\n")
+    accounts = [f"{domain}:{user}", *(f":{each}" for each in also)]
+    file.write_text("".join(f"{each}:{PASSWORD}\n" for each in accounts))
     before = os.environ.get("NTLM_USER_FILE")
     os.environ["NTLM_USER_FILE"] = str(file)
     try:

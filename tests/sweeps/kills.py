@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -132,6 +133,8 @@ def main() -> int:
     parser.add_argument("--only", default="", help="one of those who are killed")
     parser.add_argument("--steps", default="", help="part of a step's operation and machine")
     given = parser.parse_args()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, signal.default_int_handler)
     cells: list[Cell] = []
     with tempfile.TemporaryDirectory(prefix="adr-kills-") as place, kill_site(Path(place)) as site:
         for step in steps(site):
@@ -139,7 +142,7 @@ def main() -> int:
                 if given.only in ("", victim) and given.steps in _name(step):
                     cells.append(kill_at(site, victim, step))
                     _print(cells[-1])
-    _keep(cells)
+                    _keep(cells[-1])
     print(f"passed {sum(each.passed for each in cells)} of {len(cells)}")
     return 0 if all(each.passed for each in cells) else 1
 
@@ -154,11 +157,16 @@ def _print(cell: Cell) -> None:
     print(f"{cell.step:<28} {cell.victim:<16} {cell.seconds:6.1f} s {way:<4} {verdict}", flush=True)
 
 
-def _keep(cells: Sequence[Cell]) -> None:
+def _keep(cell: Cell) -> None:
+    """At once, because a whole table takes an hour."""
     OUTPUT.parent.mkdir(exist_ok=True)
     known = json.loads(OUTPUT.read_text()) if OUTPUT.exists() else {}
-    new = {f"{e.step} | {e.victim}": {"seconds": e.seconds, "passed": e.passed} for e in cells}
-    OUTPUT.write_text(json.dumps({**known, **new}, indent=1))
+    known[f"{cell.step} | {cell.victim}"] = {
+        "seconds": round(cell.seconds, 1),
+        "passed": cell.passed,
+        "over_ssh": cell.over_ssh,
+    }
+    OUTPUT.write_text(json.dumps(known, indent=1))
 
 
 if __name__ == "__main__":
