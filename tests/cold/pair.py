@@ -1,4 +1,4 @@
-"""Two control machines in the lab's network; PostgreSQL and the broker are on neither.
+"""Two control machines in the lab's network; PostgreSQL is on neither, nor is the broker as a rule.
 
 What lives here: such a site, and the loss of a whole control machine: its network first, so that
 nobody at the other end of a connection is told, then everything that runs on it. What must not:
@@ -109,6 +109,23 @@ class Pair(Site):
         shutil.copy(place / "first" / "api.token", operator.home / "api.token")
         super().__init__(lab, operator, near)
 
+    def led_by_the_first(self) -> None:
+        """Else the second is ended in an orderly way, and stands by when it is back."""
+        if self.role(self.first) != "leader":
+            self.second.end()
+            self.until(self.first, "leader")
+            self.second.start()
+        self.until(self.second, "standby")
+
+    def until(self, machine: ControlMachine, role: str) -> None:
+        what = f"{machine.name} as {role}"
+        wait_for(what, lambda: self.role(machine) == role, seconds=60, pause=0.5)
+
+    def done(self, boots: dict[str, int]) -> dict[str, int]:
+        """How often each machine was powered on since `boots`, and each service started."""
+        counts = {f"power of {name}": n - boots[name] for name, n in self.boots().items()}
+        return counts | {f"service of {name}": n for name, n in self.starts().items()}
+
     def sessions(self, machine: ControlMachine) -> int:
         """How many of that machine's PostgreSQL still keeps."""
         query = "SELECT count(*) FROM pg_stat_activity WHERE host(client_addr) = %s"
@@ -126,7 +143,7 @@ class Pair(Site):
 
 
 @contextmanager
-def a_pair(place: Path) -> Iterator[Pair]:
+def a_pair(place: Path, *, broker_on: str = "") -> Iterator[Pair]:
     """All machines off, the broker and PostgreSQL run, nothing of ours does."""
     lab = labs.prepare("nspawn", place / "lab", (*AUTOBOT, FIRST, SECOND))
     assert isinstance(lab, NspawnLab)
@@ -134,7 +151,7 @@ def a_pair(place: Path) -> Iterator[Pair]:
         stack.callback(lab.down)
         address = lab.coordinator_address
         server = stack.enter_context(running_server(address, lab.prefix()))
-        broker = Broker(lab, place / "broker")
+        broker = Broker(lab, place / "broker", broker_on)
         broker.start()
         stack.callback(broker.kill)
         database = server.new_database()

@@ -32,14 +32,15 @@ Run = Mapping[str, Any]
 
 
 class Broker:
-    """A Valkey of its own, as another machine would have it."""
+    """A Valkey of its own, as another machine would have it: one of the lab's, or the lab's .1."""
 
-    def __init__(self, lab: Lab, folder: Path) -> None:
+    def __init__(self, lab: Lab, folder: Path, machine: str = "") -> None:
         program = server(LocalHost())
         assert isinstance(program, tuple), program
-        made = prepare(LocalHost(), folder, program, lab.coordinator_address, BROKER_PORT)
+        address = lab.address(machine) if machine else lab.coordinator_address
+        made = prepare(LocalHost(), folder, program, address, BROKER_PORT)
         self.made: EmbeddedBroker = made
-        self._argv = [*lab.prefix(), *made.argv]
+        self._argv = [*(lab.near(machine) if machine else lab.prefix()), *made.argv]
         self._log = folder / "log"
         self._child: subprocess.Popen[bytes] | None = None
 

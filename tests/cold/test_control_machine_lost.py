@@ -10,7 +10,7 @@ import pytest
 
 from deploy.lab import lab as labs
 from orchestrator.core.incident import State
-from tests.cold.pair import ControlMachine, Pair, a_pair
+from tests.cold.pair import Pair, a_pair
 from tests.integration.rig import wait_for
 from tests.sweeps.kills import SETTLE_SECONDS, await_step, steps
 
@@ -33,20 +33,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
             yield made
 
 
-def led_by_the_first(pair: Pair) -> None:
-    """Else the second is ended in an orderly way, and stands by when it is back."""
-    if pair.role(pair.first) != "leader":
-        pair.second.end()
-        until(pair, pair.first, "leader")
-        pair.second.start()
-    until(pair, pair.second, "standby")
-
-
-def until(pair: Pair, machine: ControlMachine, role: str) -> None:
-    what = f"{machine.name} as {role}"
-    wait_for(what, lambda: pair.role(machine) == role, seconds=60, pause=0.5)
-
-
 @pytest.mark.parametrize(
     ("operation", "machine"),
     [
@@ -60,7 +46,7 @@ def until(pair: Pair, machine: ControlMachine, role: str) -> None:
 def test_the_second_control_machine_ends_the_run(
     pair: Pair, operation: str, machine: str, record_property: Callable[[str, object], None]
 ) -> None:
-    led_by_the_first(pair)
+    pair.led_by_the_first()
     pair.lab.power_all("kill", list(pair.units))
     boots = pair.boots()
     run = str(pair.call("recover", "full-system", "--no-wait")["id"])
@@ -74,20 +60,14 @@ def test_the_second_control_machine_ends_the_run(
         incident = pair.ended(run)
         own = [each.at - lost for each in store.timeline(run) if each.kind == "way"]
     assert incident.state is State.RESOLVED, incident.reason
-    assert all(count == 1 for count in done(pair, boots).values()), done(pair, boots)
+    assert all(count == 1 for count in pair.done(boots).values()), pair.done(boots)
     assert 0 < min(own) < OWN_STEPS_SECONDS
     wait_for("the end of its sessions", lambda: pair.sessions(pair.first) == 0, seconds=30)
 
     pair.first.start()
-    until(pair, pair.first, "standby")
+    pair.until(pair.first, "standby")
     time.sleep(SETTLE_SECONDS)
-    assert all(count == 1 for count in done(pair, boots).values()), done(pair, boots)
+    assert all(count == 1 for count in pair.done(boots).values()), pair.done(boots)
     found = f"another led after {took_over:.1f} s, did the lost agent's steps after {min(own):.1f}"
     record_property("take-over", found)
     print(f"control machine lost at {operation} {machine}: {found}")
-
-
-def done(pair: Pair, boots: dict[str, int]) -> dict[str, int]:
-    """How often each machine was powered on since `boots`, and each service started."""
-    counts = {f"power of {name}": n - boots[name] for name, n in pair.boots().items()}
-    return counts | {f"service of {name}": n for name, n in pair.starts().items()}
