@@ -29,6 +29,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 def test_the_second_control_machine_ends_the_run_without_a_broker(pair: Pair) -> None:
     pair.led_by_the_first()
+    pair.lab.power_all("kill", list(pair.units))
     boots = pair.boots()
     run = str(pair.call("recover", "full-system", "--no-wait")["id"])
     step = next(e for e in steps(pair) if (e.operation, e.machine) == ("vm.start", "backend"))
