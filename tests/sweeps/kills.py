@@ -23,7 +23,7 @@ from orchestrator.config import load
 from orchestrator.core.incident import State
 from orchestrator.core.plan import Step
 from orchestrator.core.steps import StepRecord
-from tests.cold.site import ColdSite, cold_site
+from tests.cold.site import ColdSite, Site, cold_site
 from tests.integration.rig import wait_for
 
 OUTPUT = Path("build/kills.json")
@@ -60,7 +60,7 @@ def kill_site(place: Path) -> Iterator[ColdSite]:
             yield site
 
 
-def steps(site: ColdSite) -> list[Step]:
+def steps(site: Site) -> list[Step]:
     found = load(site.home / "fleet.yaml", site.home / "runbooks")
     assert not isinstance(found, tuple), found
     return [step for branch in found.plans[SCENARIO].rungs[0].branches for step in branch.steps]
@@ -73,7 +73,7 @@ def kill_at(site: ColdSite, victim: str, step: Step) -> Cell:
     boots = site.boots()
     began = time.monotonic()
     run = str(site.call("recover", SCENARIO, "--no-wait")["id"])
-    _await(site, run, step)
+    await_step(site, run, step)
     _kill(site, victim, step)
     try:
         incident = site.ended(run)
@@ -95,7 +95,7 @@ def kill_at(site: ColdSite, victim: str, step: Step) -> Cell:
     )
 
 
-def _await(site: ColdSite, run: str, step: Step) -> None:
+def await_step(site: Site, run: str, step: Step) -> None:
     with site.store() as store:
 
         def in_the_middle() -> bool:
