@@ -17,7 +17,7 @@ demo: $(READY)
 test: $(READY)
 	@deploy/lab/prepare.sh lab tests
 	@$(MAKE) --no-print-directory check
-	@$(PYTHON) -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
+	@$(PYTHON) -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 ## make long    the tests that take too long for every change: the sweep of kills, RabbitMQ, Hyper-V, QEMU
 long: $(READY)

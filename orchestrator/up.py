@@ -1,8 +1,10 @@
 """`autobot-dr up`: broker, coordinator, beat, this machine's agent, captures, Flower as one.
 
-What lives here: which processes there are, with what they are told, and what people are told.
-What must not: keeping them alive (supervisor.py). Secrets reach the children through files and
-their environment, never through arguments.
+What lives here: which processes run on this machine, and what people are told. What must not:
+what each of them is told (upchildren.py), and keeping them alive (supervisor.py).
+
+The agent and the captures are the control machine's, and there must be one of each. On another
+machine with the same PostgreSQL all else is started, and stands by.
 """
 
 from __future__ import annotations
@@ -10,19 +12,18 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from orchestrator import embedded_broker
+from orchestrator import embedded_broker, upchildren
 from orchestrator.commands.ending import Exit, Stop, faulty, tell
 from orchestrator.config import Configuration, load
 from orchestrator.core.fleet import Fleet
@@ -30,9 +31,8 @@ from orchestrator.core.plan import Fault
 from orchestrator.embedded_broker import EmbeddedBroker
 from orchestrator.notify.opening import calling_faults
 from orchestrator.settings import Settings, address_and_port, local_url
-from orchestrator.setup import SHIPPED, load_keys
+from orchestrator.setup import load_keys
 from orchestrator.supervisor import (
-    Child,
     Notified,
     NotReady,
     Supervisor,
@@ -40,11 +40,10 @@ from orchestrator.supervisor import (
     end_leftovers,
 )
 from orchestrator.upcaptures import capture_children
+from orchestrator.upchildren import FLOWER_USER
 from orchestrator.web.access import read_tokens
+from orchestrator.whereabouts import is_here
 from tasks.host import HostFault, LocalHost
-
-FLOWER_USER = "autobot"
-CONTROL_CONCURRENCY = 8
 
 
 def run_up(settings: Settings, *, as_json: bool) -> None:
@@ -131,6 +130,7 @@ class Site:
     control: str
     flower_url: str
     broker: EmbeddedBroker | None
+    standby: str  #: why the control machine's agent is not started here, if it is not
 
     def shape(self) -> dict[str, str]:
         return {
@@ -138,7 +138,7 @@ class Site:
             "api": local_url(self.settings.listen_address, self.settings.listen_port),
             "flower": self.flower_url,
             "broker": _without_password(self),
-            "agent": self.control,
+            "agent": "" if self.standby else self.control,
             "logs": str(self.state / "logs"),
         }
 
@@ -149,7 +149,7 @@ class Site:
             f"  API      {where['api']}/docs, token in {self.settings.token_file.resolve()}",
             f"  Flower   {where['flower']}, user {FLOWER_USER}, password in {password}",
             f"  broker   {where['broker']}",
-            f"  agent    of {self.control}",
+            f"  agent    {self.standby or f'of {self.control}'}",
             f"  logs     {where['logs']}",
         ]
         if self.broker:
@@ -166,28 +166,50 @@ def _without_password(site: Site) -> str:
 def _start(
     supervisor: Supervisor, settings: Settings, configuration: Configuration, notified: Notified
 ) -> Site:
-    state = settings.state.resolve()
+    state, fleet = settings.state.resolve(), configuration.fleet
     flower = address_and_port(settings.flower_listen)
     _demand_free("AUTOBOT_DR_LISTEN", settings.listen_address, settings.listen_port)
     _demand_free("AUTOBOT_DR_FLOWER_LISTEN", *flower)
+    standby = _why_standby(settings, fleet)
     if settings.broker_url:
         broker, url = None, settings.broker_url.get_secret_value()
     else:
         broker = _prepare_broker(settings, state)
         url = broker.url
-        supervisor.start(_broker(broker, state))
+        supervisor.start(upchildren.broker(broker, state))
     common = {"AUTOBOT_DR_HOME": str(settings.home.resolve()), "AUTOBOT_DR_BROKER_URL": url}
     api = local_url(settings.listen_address, settings.listen_port)
-    supervisor.start(
-        _coordinator(api, common, state),
-        _beat(common, state),
-        _agent(settings, configuration.fleet, common, state, notified),
-        _flower(flower, common, state),
-        *capture_children(configuration, state),
-    )
-    if complaint := _answers(f"{api}/readyz"):
+    children = [
+        upchildren.coordinator(api, common, state),
+        upchildren.beat(common, state),
+        upchildren.flower(flower, common, state),
+    ]
+    if not standby:
+        children.insert(2, upchildren.agent(settings, fleet, common, state, notified))
+        children += capture_children(configuration, state)
+    supervisor.start(*children)
+    if complaint := upchildren.answers(f"{api}/readyz"):
         tell(f"warning: {complaint}; until that is mended, orders go over SSH")
-    return Site(settings, state, configuration.fleet.control, local_url(*flower), broker)
+    return Site(settings, state, fleet.control, local_url(*flower), broker, standby)
+
+
+def _why_standby(settings: Settings, fleet: Fleet) -> str:
+    """Why another machine is the control machine of this fleet, if that is so.
+
+    A store that is a file here has no other machine beside this one.
+    """
+    address = fleet.machines[fleet.control].address
+    shared = settings.store_url.get_secret_value().startswith("postgres")
+    if not shared or is_here(address):
+        return ""
+    if settings.broker_url is None:
+        raise Stop(
+            Exit.FAULT,
+            f"the machine {fleet.control} has the address {address}, which is not this one's: "
+            "what would run here is a second coordinator, and it needs the broker of the first; "
+            "set AUTOBOT_DR_BROKER_URL",
+        )
+    return f"not here: {fleet.control} is the machine with the address {address}"
 
 
 def _prepare_broker(settings: Settings, state: Path) -> EmbeddedBroker:
@@ -213,88 +235,3 @@ def _demand_free(variable: str, address: str, port: int) -> None:
                 f"cannot listen at {address}:{port} ({error.strerror}); "
                 f"set {variable} to another address:port",
             ) from error
-
-
-def _answers(url: str) -> str:
-    try:
-        reply = LocalHost().http("GET", url, seconds=3)
-    except HostFault as fault:
-        return str(fault)
-    if reply.status == 200:
-        return ""
-    try:
-        said = json.loads(reply.body)["detail"]
-    except (ValueError, LookupError, TypeError):
-        said = f"status {reply.status}"
-    return f"{url}: {said}"
-
-
-def _broker(broker: EmbeddedBroker, state: Path) -> Child:
-    log = state / "logs" / "broker.log"
-    return Child("broker", broker.argv, {}, log, lambda: broker.complaint(LocalHost()))
-
-
-def _coordinator(api: str, common: Mapping[str, str], state: Path) -> Child:
-    # It has to come up without the broker too: that may be what is to be recovered.
-    return Child(
-        "coordinator",
-        (sys.executable, "-m", "workers.coordinator"),
-        common,
-        state / "logs" / "coordinator.log",
-        lambda: _answers(f"{api}/healthz"),
-    )
-
-
-def _beat(common: Mapping[str, str], state: Path) -> Child:
-    argv, log = (sys.executable, "-m", "workers.beat"), state / "logs" / "beat.log"
-    return Child("beat", argv, common, log, lambda: "")
-
-
-def _agent(
-    settings: Settings,
-    fleet: Fleet,
-    common: Mapping[str, str],
-    state: Path,
-    notified: Notified,
-) -> Child:
-    keys, control = settings.keys.resolve(), fleet.control
-    drivers = {str(each.settings.get("hypervisor", "")) for each in fleet.machines.values()}
-    environment = {
-        **common,
-        "AUTOBOT_DR_MACHINE": control,
-        # It starts the VMs of a whole wave side by side.
-        "AUTOBOT_DR_CONCURRENCY": str(CONTROL_CONCURRENCY),
-        "AUTOBOT_DR_HYPERVISORS": ",".join(sorted(drivers - {""})),
-        "AUTOBOT_DR_STATE": str(state / "agent"),
-        "AUTOBOT_DR_AGENT_KEY": str(keys / f"{control}.key"),
-        "AUTOBOT_DR_COORDINATOR_PUB": str(keys / "coordinator.pub"),
-        "NOTIFY_SOCKET": notified.address,
-    }
-    return Child(
-        "agent",
-        (sys.executable, "-m", "workers.agent"),
-        environment,
-        state / "logs" / "agent.log",
-        lambda: "" if notified.ready() else "it does not take orders yet",
-    )
-
-
-def _flower(listen: tuple[str, int], common: Mapping[str, str], state: Path) -> Child:
-    password = state / "flower" / "password"
-    if not password.exists():
-        LocalHost().write(str(password), f"{secrets.token_urlsafe(24)}\n".encode(), mode=0o600)
-    configuration = SHIPPED / "flower" / "flowerconfig.py"
-    environment = {
-        **common,
-        "FLOWER_ADDRESS": listen[0],
-        "FLOWER_PORT": str(listen[1]),
-        "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{password.read_text().strip()}",
-        "FLOWER_DB": str(state / "flower" / "tasks.db"),
-    }
-    return Child(
-        "Flower",
-        (sys.executable, "-m", "celery", "-A", "workers.app", "flower", f"--conf={configuration}"),
-        environment,
-        state / "logs" / "flower.log",
-        lambda: _answers(f"{local_url(*listen)}/healthcheck"),
-    )

@@ -122,7 +122,13 @@ def build(identity: Identity, broker_url: str, *, concurrency: int = 1) -> Celer
         between loses nothing, for the order comes back and its report is in the journal."""
         while unreported:
             report = unreported.pop()
-            send_report(app, report)
+            try:
+                send_report(app, report)
+            except Exception:
+                # A broker that is full or read-only says no instead of being away.
+                log.exception("%s: its report was not taken; the next beat sends it", report.order)
+                mark(identity).touch()
+                continue
             journal().sent(report.order)
 
     for name in catalog.operations():

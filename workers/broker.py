@@ -18,6 +18,10 @@ from kombu.exceptions import OperationalError
 COORDINATOR_QUEUE = "orchestrator"
 UNACKED_INDEX = "unacked_index"
 
+#: For an answer of the broker. Celery waits for ever: one word into a connection whose other end is
+#: lost, and an agent takes no orders, a coordinator decides nothing, until the kernel gives up.
+SWALLOWED_SECONDS = 10
+
 TERMS = 50  #: so many of the earlier ones are looked through for what they left
 
 #: Publishing waits this long for a broker that is away: days. Finite, because Celery quietly
@@ -36,10 +40,19 @@ AGAIN = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 5}
 
 
 class Returning(Connection):
-    """A connection that is tried again soon."""
+    """A connection that is tried again soon, and that a failed acknowledgement does not stop."""
 
     def ensure_connection(self, *args: Any, **given: Any) -> Any:
         return super().ensure_connection(*args, **{**AGAIN, **given})
+
+    def get_transport_cls(self) -> Any:
+        found = super().get_transport_cls()
+        if found.__module__ != "kombu.transport.redis":
+            return found
+        # Here, so that who uses RabbitMQ is spared what it takes.
+        from workers.acknowledging import Transport
+
+        return Transport
 
 
 def host_queue(machine: str) -> str:
@@ -74,6 +87,12 @@ def make_app(broker_url: str, *, consumer: str = "", result_backend: str = "") -
         task_send_sent_event=True,
         worker_hijack_root_logger=False,
         worker_enable_remote_control=True,
+        # An exclusive one stays locked by a connection whose other end was lost, and keeps the
+        # successor out until the broker knows of that.
+        control_queue_exclusive=False,
+        control_queue_durable=True,
+        # What a broker complains of while it comes and goes ends a worker otherwise.
+        broker_channel_error_retry=True,
         broker_heartbeat=10,
         broker_transport_options=_transport_options(broker_url, consumer),
     )
@@ -84,12 +103,16 @@ def make_app(broker_url: str, *, consumer: str = "", result_backend: str = "") -
 
 def _transport_options(broker_url: str, consumer: str) -> dict[str, Any]:
     if not is_redis(broker_url):
-        return {"confirm_publish": True}
+        bounds = {"read_timeout": SWALLOWED_SECONDS, "write_timeout": SWALLOWED_SECONDS}
+        return {"confirm_publish": True, **bounds}
     options: dict[str, Any] = {
         # A step may last for hours; what a crash left is taken back at start, not by time-out.
         "visibility_timeout": 7 * 86400,
         "socket_keepalive": True,
         "socket_connect_timeout": 5,
+        "socket_timeout": SWALLOWED_SECONDS,
+        # A question that a broken connection swallowed is noticed after twice that, not a minute.
+        "health_check_interval": 5,
     }
     return options | _own_place(consumer) if consumer else options
 

@@ -93,6 +93,8 @@ def _serve(settings: Settings) -> int:
         running.callback(parts.deliverer.close)
         running.callback(parts.direct.close)
         running.enter_context(_served(_web(settings, parts.pages(tokens))))
+        parts.watching.listen()
+        running.callback(parts.watching.ears.stop)
         term = _awaited_term(parts.leadership)
         parts.coordinator.began_at = time.time()
         take_in(parts.store, settings.state, time.time())

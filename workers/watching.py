@@ -51,13 +51,19 @@ class Watching:
         self.watcher.watch(watches)
         agents = coordinator.protected.agents
         self.ears = Ears(app, key, agents, self.overseer.heard, doubted=self.overseer.doubted)
-        self.ears.set_lists(_by_machine(watches))
+        self._lists = _by_machine(watches)
         asked = {"broker": self._broker, "queues": self._queues, "readings": self._readings}
         self.standins = StandIns(configuration.inventory, self.overseer, watches)
         self.own = OwnChecks({**asked, **alarms}, self.overseer.take, coordinator.now)
 
-    def start(self) -> None:
+    def listen(self) -> None:
+        """Hear who is there, ask nothing. Who takes over so knows whose agents were lost with
+        the leader, and does at once what they were to do."""
         self.ears.start()
+
+    def start(self) -> None:
+        """Watch, beside listening."""
+        self.ears.set_lists(self._lists)
         self.watcher.start()
         self.own.start()
         self.standins.start()

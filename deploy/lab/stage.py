@@ -14,7 +14,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,8 @@ def stage(lab: Lab, home: Path, fleet: dict[str, Any] | None = None) -> dict[str
 def configure_agents(lab: Lab, home: Path, broker_url: str) -> None:
     """Give every machine's agent its own key, the coordinator's public one and the broker."""
     public = (home / "keys" / "coordinator.pub").read_text()
-    for machine in lab.machines:
+    # One without units is there for its place in the network alone.
+    for machine in (name for name, each in lab.machines.items() if each.units):
         lab.configure_agent(
             machine,
             {
@@ -116,8 +117,12 @@ class Theatre:
         home: Path,
         fleet: dict[str, Any] | None = None,
         environment: Mapping[str, str] | None = None,
+        *,
+        prefix: Sequence[str] | None = None,
     ) -> None:
+        """`prefix` is what comes before a command to run it elsewhere than on the lab's .1."""
         self.lab, self.home = lab, home
+        self.prefix = lab.prefix() if prefix is None else list(prefix)
         self.environment = {**os.environ, **stage(lab, home, fleet), **(environment or {})}
 
     def autobot(self, *words: str) -> int:
@@ -139,7 +144,7 @@ class Theatre:
         )
 
     def command(self, *words: str) -> list[str]:
-        return [*self.lab.prefix(), AUTOBOT, *words]
+        return [*self.prefix, AUTOBOT, *words]
 
     @contextmanager
     def up(self) -> Iterator[None]:

@@ -25,6 +25,8 @@ from orchestrator.store.sql import SqlStore
 VERSION_TABLE = "autobot_dr_version"
 BUSY_SECONDS = 5  #: how long to wait for another writer, or for a server to let us in
 STANDING_SECONDS = 5  #: in the middle of a transaction that does not go on
+#: After about 11 s either end knows that the other's machine was lost.
+KEEPALIVES = {"idle": 5, "interval": 2, "count": 3}
 SERVER_SILENT_SECONDS = 10  #: a server that acknowledges nothing for so long is gone
 
 #: Any constant number: two coordinators that start at once migrate one after the other.
@@ -113,17 +115,18 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 
 def _postgresql(url: sa.URL) -> sa.Engine:
-    given = url.query.get("options", "")
-    bounds = {
+    # What a process that was stopped in the middle has locked, the server gives free. Of a machine
+    # that was lost it would keep the sessions, for hours, out of the few that it has.
+    asked = {"idle_in_transaction_session_timeout": STANDING_SECONDS * 1000}
+    asked |= {f"tcp_keepalives_{name}": value for name, value in KEEPALIVES.items()}
+    options = [str(url.query.get("options", "")), *(f"-c {n}={v}" for n, v in asked.items())]
+    bounds: dict[str, Any] = {
         "connect_timeout": BUSY_SECONDS,
         "tcp_user_timeout": SERVER_SILENT_SECONDS * 1000,
-        # Whoever waits for an answer sends nothing that could stay unacknowledged.
-        "keepalives_idle": BUSY_SECONDS,
-        "keepalives_interval": 2,
-        "keepalives_count": 3,
-        # What a process that was stopped in the middle has locked, the server gives free.
-        "options": f"{given} -c idle_in_transaction_session_timeout={STANDING_SECONDS * 1000}",
+        "options": " ".join(filter(None, options)),
     }
+    # Whoever waits for an answer sends nothing that could stay unacknowledged.
+    bounds |= {f"keepalives_{name}": value for name, value in KEEPALIVES.items()}
     return sa.create_engine(url, connect_args=bounds)
 
 

@@ -32,14 +32,15 @@ Run = Mapping[str, Any]
 
 
 class Broker:
-    """A Valkey of its own, as another machine would have it."""
+    """A Valkey of its own, as another machine would have it: one of the lab's, or the lab's .1."""
 
-    def __init__(self, lab: Lab, folder: Path) -> None:
+    def __init__(self, lab: Lab, folder: Path, machine: str = "") -> None:
         program = server(LocalHost())
         assert isinstance(program, tuple), program
-        made = prepare(LocalHost(), folder, program, lab.coordinator_address, BROKER_PORT)
+        address = lab.address(machine) if machine else lab.coordinator_address
+        made = prepare(LocalHost(), folder, program, address, BROKER_PORT)
         self.made: EmbeddedBroker = made
-        self._argv = [*lab.prefix(), *made.argv]
+        self._argv = [*(lab.near(machine) if machine else lab.prefix()), *made.argv]
         self._log = folder / "log"
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -55,25 +56,20 @@ class Broker:
             self._child = None
 
 
-class ColdSite:
-    """The lab, its operator, the broker, and the coordinator's store as a file."""
+class Site:
+    """The lab, its operator, the coordinator's store, and what the machines' records say."""
 
-    def __init__(self, lab: Lab, home: Path) -> None:
-        self.lab = lab
-        home.mkdir(parents=True)
-        self.broker = Broker(lab, home / "broker")
-        url = self.broker.made.url
-        self.theatre = Theatre(lab, home / "home", environment={"AUTOBOT_DR_BROKER_URL": url})
-        self.home = self.theatre.home
+    def __init__(self, lab: Lab, theatre: Theatre, store_url: str) -> None:
+        self.lab, self.theatre, self.home, self._store_url = lab, theatre, theatre.home, store_url
 
     @property
     def units(self) -> dict[str, str]:
-        """The service of each machine."""
-        return {name: each.units[0] for name, each in self.lab.machines.items()}
+        """The service of each machine that has one."""
+        return {name: each.units[0] for name, each in self.lab.machines.items() if each.units}
 
     @contextmanager
     def store(self) -> Iterator[Store]:
-        opened = open_store(f"sqlite:///{self.home}/state/store.db")
+        opened = open_store(self._store_url)
         try:
             yield opened
         finally:
@@ -110,7 +106,7 @@ class ColdSite:
 
     def boots(self) -> dict[str, int]:
         """How often each machine was powered on, by its power's own record."""
-        return {name: int(self.lab.machine(name).told()["boots"]) for name in self.lab.machines}
+        return {name: int(self.lab.machine(name).told()["boots"]) for name in self.units}
 
     def starts(self) -> dict[str, int]:
         """How often each service was started since its machine booted, by its journal."""
@@ -120,6 +116,17 @@ class ColdSite:
         match = [STARTED, f"UNIT={unit}.service"]
         said = self.lab.inside(machine, ["journalctl", "--quiet", "--output=cat", *match])
         return len(said.out.splitlines())
+
+
+class ColdSite(Site):
+    """The lab with a broker beside it, and all of ours on one machine."""
+
+    def __init__(self, lab: Lab, home: Path) -> None:
+        home.mkdir(parents=True)
+        self.broker = Broker(lab, home / "broker")
+        url = {"AUTOBOT_DR_BROKER_URL": self.broker.made.url}
+        theatre = Theatre(lab, home / "home", environment=url)
+        super().__init__(lab, theatre, f"sqlite:///{theatre.home}/state/store.db")
 
     def kill_process(self, name: str) -> None:
         """One of those that `up` keeps, with all that it has started."""

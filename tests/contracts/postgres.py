@@ -1,4 +1,7 @@
-"""A PostgreSQL server of the tests' own: on a socket in a directory of its own, then gone."""
+"""A PostgreSQL server of the tests' own: on a socket in a directory of its own, then gone.
+
+For machines of the lab it also listens at an address in their network.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -31,8 +34,9 @@ class Server:
         socket = str(self.directory)
         return psycopg.connect(host=socket, user="dr", dbname=database, autocommit=True)
 
-    def url(self, database: str) -> str:
-        return f"postgresql://dr@/{database}?host={self.directory}"
+    def url(self, database: str, host: str = "") -> str:
+        """By its socket, or by its address."""
+        return f"postgresql://dr@/{database}?host={host or self.directory}"
 
     def new_database(self) -> str:
         name = f"test{next(self._numbers)}"
@@ -42,7 +46,8 @@ class Server:
 
 
 @contextmanager
-def running_server() -> Iterator[Server]:
+def running_server(address: str = "", prefix: Sequence[str] = ()) -> Iterator[Server]:
+    """`prefix` puts it where it has this address; everybody there is let in."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     if not found:
         pytest.skip("PostgreSQL is not installed here (Debian: apt install postgresql)")
@@ -52,11 +57,14 @@ def running_server() -> Iterator[Server]:
     data, programs = directory / "data", found[-1].parent
     initdb = [str(programs / "initdb"), "-A", "trust", "-U", "dr", "-N", "-D", str(data)]
     subprocess.run(initdb, user=_switch(user), check=True, cwd="/", capture_output=True)
-    arguments = ["-D", str(data), "-k", str(directory), "-c", "listen_addresses="]
+    arguments = ["-D", str(data), "-k", str(directory), "-c", f"listen_addresses={address}"]
+    if address:
+        with (data / "pg_hba.conf").open("a") as let_in:
+            let_in.write("host all all samenet trust\n")
+    become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
-            [str(programs / "postgres"), *arguments],
-            user=_switch(user),
+            [*prefix, *(become if _switch(user) else ()), str(programs / "postgres"), *arguments],
             cwd="/",
             stdout=log,
             stderr=log,

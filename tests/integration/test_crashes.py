@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from contextlib import ExitStack
+from pathlib import Path
 
 from orchestrator.core.events import Publish
 from orchestrator.core.fleet import StepTemplate
@@ -39,6 +42,27 @@ def test_an_agent_killed_in_the_middle_gets_its_order_back_and_does_not_repeat_i
     agent.start()
     # Well below any visibility time-out: the order comes back when the agent does.
     assert_recovered_without_repeats(site, site.ended(opened.run, seconds=40))
+
+
+def test_an_agent_is_succeeded_while_the_broker_still_believes_in_its_lost_machine(
+    site: Site, tmp_path: Path
+) -> None:
+    coordinator = site.coordinator({"test": site.plan(STEPS)})
+    site.start_agent("two")
+    lost = site.start_agent("one")
+    first = coordinator.recover("test", reason="a test")
+    assert site.ended(first.run).state is State.RESOLVED
+    # Its connections stay, and nobody is at their other end.
+    os.killpg(lost.child.pid, signal.SIGSTOP)
+    try:
+        site.start_agent("one", AUTOBOT_DR_STATE=str(tmp_path / "state"))
+        # Valkey still answers a question of the lost one's for a second.
+        rig.wait_for("its successor", (tmp_path / "state" / "journal.db").exists)
+        opened = coordinator.recover("test", reason="a test")
+        assert site.ended(opened.run, seconds=90).state is State.RESOLVED
+        assert len(site.effects("one")) == len(site.effects("two")) == 2
+    finally:
+        lost.kill()
 
 
 def test_an_agent_that_is_away_finds_its_order_when_it_comes(site: Site) -> None:

@@ -23,7 +23,7 @@ from orchestrator.config import load
 from orchestrator.core.incident import State
 from orchestrator.core.plan import Step
 from orchestrator.core.steps import StepRecord
-from tests.cold.site import ColdSite, cold_site
+from tests.cold.site import ColdSite, Site, cold_site
 from tests.integration.rig import wait_for
 
 OUTPUT = Path("build/kills.json")
@@ -60,7 +60,7 @@ def kill_site(place: Path) -> Iterator[ColdSite]:
             yield site
 
 
-def steps(site: ColdSite) -> list[Step]:
+def steps(site: Site) -> list[Step]:
     found = load(site.home / "fleet.yaml", site.home / "runbooks")
     assert not isinstance(found, tuple), found
     return [step for branch in found.plans[SCENARIO].rungs[0].branches for step in branch.steps]
@@ -73,12 +73,12 @@ def kill_at(site: ColdSite, victim: str, step: Step) -> Cell:
     boots = site.boots()
     began = time.monotonic()
     run = str(site.call("recover", SCENARIO, "--no-wait")["id"])
-    _await(site, run, step)
+    await_step(site, run, step)
     _kill(site, victim, step)
     try:
         incident = site.ended(run)
     except TimeoutError as late:
-        return Cell(victim, _name(step), "no end", 0.0, False, (), str(late))
+        return Cell(victim, _name(step), "no end", 0.0, False, (), f"{late}: {_open(site, run)}")
     took = time.monotonic() - began
     site.broker.start()
     time.sleep(SETTLE_SECONDS)
@@ -95,7 +95,17 @@ def kill_at(site: ColdSite, victim: str, step: Step) -> Cell:
     )
 
 
-def _await(site: ColdSite, run: str, step: Step) -> None:
+def _open(site: Site, run: str) -> str:
+    """What a run that does not end waits for."""
+    with site.store() as store:
+        stored = store.load(run)
+        steps = stored.incident.steps if stored else ()
+        left = [f"{e.operation} on {e.machine} by {e.agent}" for e in steps if e.outcome is None]
+        said = [each.text for each in store.timeline(run)][-3:]
+    return "; ".join(("; ".join(left), *said))
+
+
+def await_step(site: Site, run: str, step: Step) -> None:
     with site.store() as store:
 
         def in_the_middle() -> bool:
