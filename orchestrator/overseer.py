@@ -260,10 +260,11 @@ class Overseer:
 
     def _dead(self, picture: Picture) -> tuple[str, ...]:
         """The machines that a rung must not begin with: nobody there would carry it out."""
-        quiet = silent(picture)
-        off = {n for n, each in picture.machines.items() if each.condition is Condition.OFF}
-        lost = off | (set(quiet) - set(self.reachable(quiet)))
-        return tuple(name for name in picture.machines if name in lost)
+        now = {name: each.condition for name, each in picture.machines.items()}
+        # One that is seen to be there may be too slow to say so once more within the moment.
+        quiet = tuple(n for n in silent(picture) if now[n] is not Condition.AGENTLESS)
+        lost = set(quiet) - set(self.reachable(quiet))
+        return tuple(n for n, each in now.items() if n in lost or each is Condition.OFF)
 
     def dead_agents(self) -> tuple[str, ...]:
         """Machines whose agents are known not to answer, and that are not known to be off."""

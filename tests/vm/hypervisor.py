@@ -162,6 +162,8 @@ def running_hypervisor(prefix: Sequence[str], folder: Path) -> Iterator[Hypervis
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
+            # An interrupt is for the tests, which then end its machines through it.
+            start_new_session=True,
         )
     socket = folder / "libvirt-sock"
     made = Hypervisor(f"qemu+unix:///system?socket={socket}", folder)

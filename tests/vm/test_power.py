@@ -13,7 +13,11 @@ from tests.integration.rig import wait_for
 from tests.vm.image import ADDRESS
 from tests.vm.site import NAME, OVER, UNIT, VM, Site, said, vm_site
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.timeout(900),
+    pytest.mark.skip(reason="unproved: it was never run to its end"),
+]
 
 OTHER = f"{NETWORK}.33"
 

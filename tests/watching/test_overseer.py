@@ -186,3 +186,15 @@ def test_a_machine_that_can_be_worked_on_without_its_agent_is_not_dead(
     assert site.incident().state is State.RECOVERING
     assert site.incident().dead == (() if reachable else ("m1",))
     assert asked == [("m1",)]
+
+
+def test_a_machine_whose_ssh_server_was_seen_is_not_dead_when_it_is_slow_once() -> None:
+    site = Site(rules=Rules(cut_off=Approval.AUTO))
+    site.go(3)
+    site.mute = {"m1"}
+    site.overseer.open_doors({"m1"})
+    site.go(4)
+    site.break_("db")
+    site.go(3)
+    # Nobody answers when its run begins; the gentle rung is not passed over for that.
+    assert (site.incident().state, site.incident().dead) == (State.RECOVERING, ())
