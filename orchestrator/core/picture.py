@@ -70,11 +70,13 @@ def _machine(eye: Eye, name: str) -> MachineView:
     since = eye.now - quiet
     silence = f"its agent was not heard for {quiet:.0f} s"
     at, doubt = eye.sight.doubts.get(name, (float("-inf"), ""))
-    if eye.now - at <= DEAD_AFTER:
+    doubted = eye.now - at <= DEAD_AFTER
+    if doubted:
         silence = f"its agent is not believed for {quiet:.0f} s now: {doubt}"
-    if name in eye.sight.doors:
-        reason = f"its SSH server answers, but {silence}"
-        return MachineView(name, Condition.AGENTLESS, reason, since, load)
+    # Whose beats arrive is not cut off either, however slow its SSH server is.
+    if doubted or name in eye.sight.doors:
+        door = "its SSH server answers, but " if name in eye.sight.doors else ""
+        return MachineView(name, Condition.AGENTLESS, f"{door}{silence}", since, load)
     if said and said.kind is Kind.GOOD:
         reason = f"its hypervisor says that it runs, but {silence}{_neither(eye, name, since)}"
         return MachineView(name, Condition.CUT_OFF, reason, since, load)

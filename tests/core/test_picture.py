@@ -157,7 +157,12 @@ def test_an_agent_with_a_wrong_clock_is_said_to_be_heard_and_not_believed() -> N
     assert view.condition is Condition.AGENTLESS
     assert view.reason.startswith("its SSH server answers, but its agent is not believed for ")
     assert view.reason.endswith(" s now: its clock is 3600 s behind")
+    sky.doors.clear()
+    view = sky.picture().machines["m1"]
+    assert view.condition is Condition.AGENTLESS
+    assert view.reason.startswith("its agent is not believed for ")
     sky.doubts["m1"] = sky.now - 60, "its clock is 3600 s behind"
+    assert sky.picture().machines["m1"].condition is Condition.CUT_OFF
     assert "its agent was not heard for " in sky.picture().machines["m1"].reason
 
 
