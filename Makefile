@@ -17,11 +17,11 @@ demo: $(READY)
 test: $(READY)
 	@deploy/lab/prepare.sh lab tests
 	@$(MAKE) --no-print-directory check
-	@$(PYTHON) -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
+	@$(PYTHON) -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
-## make long    the tests that take too long for every change: the sweep of kills, RabbitMQ, Hyper-V
+## make long    the tests that take too long for every change: the sweep of kills, RabbitMQ, Hyper-V, QEMU
 long: $(READY)
-	@deploy/lab/prepare.sh lab tests
+	@deploy/lab/prepare.sh lab tests vm
 	@$(PYTHON) -m pytest -m long
 
 ## make check   formatting, lint, types, import rules

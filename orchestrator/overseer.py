@@ -41,7 +41,7 @@ from orchestrator.core.policy import (
     machines_of,
     may_start,
 )
-from orchestrator.core.sight import DEAD_AFTER, Condition, Picture, Sight, Start
+from orchestrator.core.sight import DEAD_AFTER, Condition, Picture, Sight, Start, silent
 from tasks.contract import Reading
 
 log = logging.getLogger("autobot_dr.overseer")
@@ -73,6 +73,7 @@ class Overseer:
         self._grace: dict[str, float] = {}
         self._hearing_since: float | None = None
         self._doors: frozenset[str] = frozenset()
+        self._doubts: dict[str, tuple[float, str]] = {}
         self._started: list[tuple[str, Start, float]] = []
         self.view: View | None = None
         #: Called when something went down, so that it is looked at now and not in a second.
@@ -106,6 +107,11 @@ class Overseer:
             # An agent may only speak of what it was asked.
             if (watch := self._by_name.get(name)) and watch.vantage == machine:
                 self.take(name, reading)
+
+    def doubted(self, machine: str, at: float, reason: str) -> None:
+        """A beat that is its agent's own was not believed."""
+        with self._lock:
+            self._doubts[machine] = at, reason
 
     def hearing(self, since: float | None) -> None:
         """Since when agents can be heard at all; None while they cannot."""
@@ -182,6 +188,7 @@ class Overseer:
                 {name: self._grace_of(name) for name in self._starts},
                 dict(self._verified),
                 self._doors,
+                dict(self._doubts),
             )
         fleet = self.coordinator.protected.fleet
         picture = look_at_fleet(fleet, sight, now)
@@ -253,14 +260,14 @@ class Overseer:
 
     def _dead(self, picture: Picture) -> tuple[str, ...]:
         """The machines that a rung must not begin with: nobody there would carry it out."""
-        quiet = _silent(picture)
+        quiet = silent(picture)
         off = {n for n, each in picture.machines.items() if each.condition is Condition.OFF}
         lost = off | (set(quiet) - set(self.reachable(quiet)))
         return tuple(name for name in picture.machines if name in lost)
 
     def dead_agents(self) -> tuple[str, ...]:
         """Machines whose agents are known not to answer, and that are not known to be off."""
-        return _silent(self.view.picture) if self.view else ()
+        return silent(self.view.picture) if self.view else ()
 
     def agentless(self) -> tuple[str, ...]:
         """Those of them that were seen to be there; our own machine is."""
@@ -284,14 +291,6 @@ class Overseer:
             if each.failure is not None
             for at in each.begun
         ]
-
-
-def _silent(picture: Picture) -> tuple[str, ...]:
-    return tuple(
-        name
-        for name, each in picture.machines.items()
-        if each.condition in (Condition.CUT_OFF, Condition.SILENT, Condition.AGENTLESS)
-    )
 
 
 def _over_its_start(reading: Reading) -> bool:

@@ -16,8 +16,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ KILL_SECONDS = 5.0
 LOG_LIMIT = 10 * 1024 * 1024
 
 Say = Callable[[str], None]
+Running = tuple[int, Callable[[], bool]]  #: a pid, and whether it has ended
 
 
 class Process(Protocol):
@@ -120,17 +121,21 @@ class Child:
 
 
 class Supervisor:
-    """Children in the order in which they are started; they end in the opposite order."""
+    """Children in groups that start side by side; so they end, the last group first."""
 
     def __init__(self, record: Path, stopping: threading.Event, say: Say) -> None:
         self._record, self._stopping, self._say = record, stopping, say
-        self.children: list[Child] = []
+        self._groups: list[tuple[Child, ...]] = []
+
+    @property
+    def children(self) -> list[Child]:
+        return [child for group in self._groups for child in group]
 
     def start(self, *children: Child) -> None:
         """Start side by side and wait until each is ready. NotReady if one does not come up."""
+        self._groups.append(children)
         for child in children:
             child.start()
-            self.children.append(child)
             self._write_record()
         for child in children:
             self._await(child)
@@ -176,10 +181,9 @@ class Supervisor:
             self._write_record()
 
     def end(self) -> None:
-        """All of them, the last one first, each by its own pid."""
-        for child in reversed(self.children):
-            if child.process is not None and not child.ended():
-                _end(child.process.pid, child.ended)
+        """All of them, each by its own pid."""
+        for group in reversed(self._groups):
+            _end([(each.process.pid, each.ended) for each in group if each.process is not None])
         self._record.unlink(missing_ok=True)
 
     def _write_record(self) -> None:
@@ -196,36 +200,35 @@ def end_leftovers(record: Path) -> list[str]:
     """End what a killed supervisor left; gives their names."""
     host = LocalHost()
     text = host.read(str(record))
-    ended = []
-    for name, left in json.loads(text).items() if text else ():
-        pid, started = left["pid"], left["started"]
-        gone = partial(_is_gone, pid, started)
+    left: dict[str, Running] = {}
+    for name, told in json.loads(text).items() if text else ():
+        gone = partial(_is_gone, told["pid"], told["started"])
         if not gone():
-            _end(pid, gone)
-            ended.append(name)
+            left[name] = (told["pid"], gone)
+    _end(list(left.values()))
     record.unlink(missing_ok=True)
-    return ended
+    return list(left)
 
 
 def _is_gone(pid: int, started: int | None) -> bool:
     return started is None or start_time(LocalHost(), pid) != started
 
 
-def _end(pid: int, over: Callable[[], bool]) -> None:
-    """Ask it to end; after a while end it with all that it started, which is its own session."""
-    try:
-        os.kill(pid, signal.SIGTERM)
-        if not _waited(over, END_SECONDS):
-            os.killpg(pid, signal.SIGKILL)
-            _waited(over, KILL_SECONDS)
-    except ProcessLookupError:
-        return  # it ended by itself meanwhile
+def _end(asked: Sequence[Running]) -> None:
+    """Ask them to end; after a while end each with all that it started, its own session."""
+    late = _left(asked, signal.SIGTERM, os.kill, END_SECONDS)
+    _left(late, signal.SIGKILL, os.killpg, KILL_SECONDS)
 
 
-def _waited(over: Callable[[], bool], seconds: float) -> bool:
+def _left(
+    told: Sequence[Running], number: int, send: Callable[[int, int], None], seconds: float
+) -> list[Running]:
+    """Those that are still there so long after the signal."""
+    for pid, over in told:
+        if not over():
+            with suppress(ProcessLookupError):  # it ended by itself meanwhile
+                send(pid, number)
     ends = time.monotonic() + seconds
-    while not over():
-        if time.monotonic() > ends:
-            return False
+    while (left := [each for each in told if not each[1]()]) and time.monotonic() < ends:
         time.sleep(0.05)
-    return True
+    return left

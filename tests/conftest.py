@@ -1,13 +1,14 @@
 """Which tests may run beside each other.
 
-What lives here: that rule, for `make test` with its two workers. What must not: fixtures, which
-belong beside the tests that use them.
+What lives here: that rule, for `make test` with its three workers: a test waits for a third of its
+time, so two of them would leave two cores idle. What must not: fixtures, which belong beside the
+tests that use them.
 
 What runs real machines or the product's own processes gets a second try, which the summary names:
-two workers on two cores, an occasional second is late by more than any patience of a test.
+three workers on two cores, an occasional second is late by more than any patience of a test.
 
-Each file is one group, and all that boots machines is one group more: two labs at a time would
-starve each other on a small machine. The lab's group comes first, because it takes longest.
+Each file is one group. What boots machines is three groups more, of which the first is as long as
+the others together; they begin at once, each with a worker of its own.
 """
 
 from __future__ import annotations
@@ -16,12 +17,17 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-#: Folders and files that boot machines of the practice lab.
-_LAB = ("tests/fleet/", "tests/cold/", "tests/operations/", "tests/contracts/test_hypervisor.py")
-
+#: Folders and files that boot machines of the practice lab, the longest group first.
+_BOOTING = {
+    "fleet": ("tests/fleet/",),
+    "cold": ("tests/cold/",),
+    "machine": ("tests/operations/", "tests/contracts/test_hypervisor.py"),
+}
 
 #: Folders of tests that run real machines, brokers or the product's own processes.
-_REAL = ("tests/fleet/", "tests/cold/", "tests/operations/", "tests/cli/", "tests/integration/")
+_REAL = tuple(
+    f"tests/{folder}/" for folder in ("backup", "cli", "cold", "fleet", "integration", "operations")
+)
 
 
 class ByGroup(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
@@ -39,9 +45,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(_REAL):
             item.add_marker(pytest.mark.flaky(reruns=1))
-    items.sort(key=lambda item: _group(item.nodeid) != "lab")
+    order = [*_BOOTING]
+    items.sort(key=lambda item: (*order, _group(item.nodeid)).index(_group(item.nodeid)))
 
 
 def _group(nodeid: str) -> str:
     file = nodeid.partition("::")[0]
-    return "lab" if file.startswith(_LAB) else file
+    found = (group for group, places in _BOOTING.items() if file.startswith(places))
+    return next(found, file)

@@ -27,7 +27,7 @@ from orchestrator.core.health import Watch
 from tasks.contract import BEAT_SECONDS, Json, Reading, WireError
 from tasks.watching import Beat
 from workers.broker import host_queue
-from workers.hearing import Gate, Lists, readings_of
+from workers.hearing import STALE, Gate, Lists, readings_of
 from workers.voice import (
     BEAT_EVENT,
     ECHO_EVENT,
@@ -52,7 +52,7 @@ Heard = Callable[[str, float, Mapping[str, Reading]], None]
 
 
 class Ears(threading.Thread):
-    """Hears until stopped. `heard` is called in this thread and must not wait for anything."""
+    """Hears until stopped. `heard` and `doubted` are called in it, and wait for nothing."""
 
     def __init__(
         self,
@@ -61,9 +61,10 @@ class Ears(threading.Thread):
         agents: Mapping[str, VerifyKey],
         heard: Heard,
         now: Callable[[], float] = time.time,
+        doubted: Callable[[str, float, str], None] = lambda *_: None,
     ) -> None:
         super().__init__(name="ears", daemon=True)
-        self.app, self.heard, self.now = app, heard, now
+        self.app, self.heard, self.now, self.doubted = app, heard, now, doubted
         self.refused: Counter[str] = Counter()  #: beats, by the first word of the reason
         self._gate, self._lists, self._voice = Gate(agents), Lists(key), Voice(app, "ears")
         self._stopping = threading.Event()
@@ -173,6 +174,8 @@ class Ears(threading.Thread):
             beat = Beat.from_wire(message)
             if reason := self._gate.refusal(beat, now):
                 known = beat.agent if beat.agent in self._gate.agents else ""
+                if reason.startswith(STALE):
+                    self.doubted(known, now, reason.removeprefix(STALE))
                 return self._refuse(known, reason)
             readings = readings_of(beat, self._lists.names(beat.agent), now)
         except WireError as fault:

@@ -17,6 +17,7 @@ from tasks.watching import Beat, WatchLine, WatchList
 
 #: How far an agent's clock may be from ours; less than what an order has to be picked up in.
 STALE_SECONDS = 15.0
+STALE = "stale: "  #: begins the refusal of a beat that is the agent's own
 LIST_PAUSE, LIST_LONGEST_PAUSE = 10.0, 320.0  #: before a list is sent again, doubled each time
 
 
@@ -34,9 +35,9 @@ class Gate:
             return "foreign: no machine of the fleet has this agent"
         if not is_signed_by(beat, key):
             return "forged: the signature is not the agent's"
-        if abs(now - beat.at) > STALE_SECONDS:
+        if (off := abs(now - beat.at)) > STALE_SECONDS:
             late = "behind" if beat.at < now else "ahead"
-            return f"stale: its clock is more than {STALE_SECONDS:.0f} s {late}, or it was kept"
+            return f"{STALE}its clock is {off:.0f} s {late}, or the beat was kept"
         number, _ = self._last.get((beat.agent, beat.boot), (0, 0.0))
         if beat.number <= number:
             return "replayed: this beat or a later one was heard already"

@@ -49,7 +49,8 @@ class Watching:
         self.overseer = Overseer(coordinator, (*watches, *own), configuration.inventory.rules)
         self.watcher = Watcher(self.overseer.take, catalog.probes(), coordinator.now)
         self.watcher.watch(watches)
-        self.ears = Ears(app, key, coordinator.protected.agents, self.overseer.heard)
+        agents = coordinator.protected.agents
+        self.ears = Ears(app, key, agents, self.overseer.heard, doubted=self.overseer.doubted)
         self._lists = _by_machine(watches)
         asked = {"broker": self._broker, "queues": self._queues, "readings": self._readings}
         self.standins = StandIns(configuration.inventory, self.overseer, watches)

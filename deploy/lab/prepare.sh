@@ -1,8 +1,9 @@
 #!/bin/sh
-# Sets a machine up for this checkout. Usage: prepare.sh python|lab|tests ...
+# Sets a machine up for this checkout. Usage: prepare.sh python|lab|tests|vm ...
 #   python  the virtual environment in .venv, exactly as locked
 #   lab     Debian packages for the practice fleet of real machines
 #   tests   what only the tests need: RabbitMQ, PostgreSQL, libvirt, RediSearch, age, Kerberos
+#   vm      Debian packages that only `make long` needs: QEMU below libvirt
 # Says what it needs in one line each; what it cannot install it names and goes on, and the
 # program that needs it says so again.
 set -eu
@@ -46,9 +47,11 @@ python_environment() {
         "$python" -m venv .venv
         .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
     fi
-    UV_PYTHON="$PWD/.venv/bin/python" .venv/bin/uv sync --quiet --frozen --inexact
-    # The lab's machines read these folders and cannot write what they compile into them.
-    .venv/bin/python -m compileall -q tasks workers deploy
+    # Compiled once, here: a command that has to do it needs twice its time, also where Python is
+    # told to write none, and the lab's machines read these folders and cannot write into them.
+    UV_PYTHON="$PWD/.venv/bin/python" .venv/bin/uv sync --quiet --frozen --inexact \
+        --compile-bytecode
+    .venv/bin/python -m compileall -q orchestrator tasks workers deploy
 }
 
 # Compiled here, and for tests without optimisation: that is three times as fast.
@@ -70,6 +73,8 @@ for part in "$@"; do
         age shellcheck dash redis-redisearch \
         krb5-kdc krb5-admin-server krb5-user faketime libkrb5-dev gcc python3-dev
         kerberos_libraries ;;
-    *) echo "prepare.sh: $part is not one of python, lab, tests"; exit 2 ;;
+    vm) install_packages libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 \
+        qemu-utils ;;
+    *) echo "prepare.sh: $part is not one of python, lab, tests, vm"; exit 2 ;;
     esac
 done

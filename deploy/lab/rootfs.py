@@ -98,7 +98,7 @@ class Built:
 def ensure(tell: Tell) -> Built:
     """The root file system and the packages, each built first if its recipe is a new one."""
     base = [SUITE, PACKAGES, MASKED, FILES, REMOVED, USER, platform.machine()]
-    root = _cached("rootfs", json.dumps(base, sort_keys=True), _root, tell)
+    root = cached("rootfs", json.dumps(base, sort_keys=True), _root, tell)
     packages: dict[Path, str] = {}
     for group, bound_at in GROUPS.items():
         requirements = _requirements(group)
@@ -111,11 +111,11 @@ def ensure(tell: Tell) -> Built:
             _compile(root, aside, bound_at)
 
         recipe = json.dumps([base, requirements], sort_keys=True)
-        packages[_cached(f"packages-{group}", recipe, build, tell)] = bound_at
+        packages[cached(f"packages-{group}", recipe, build, tell)] = bound_at
     return Built(root, packages)
 
 
-def _cached(name: str, recipe: str, build: Callable[[Path, Tell], None], tell: Tell) -> Path:
+def cached(name: str, recipe: str, build: Callable[[Path, Tell], None], tell: Tell) -> Path:
     """Built aside and renamed, so that what is there is whole; one builder at a time."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autobot-dr"
     target = cache / f"{name}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"

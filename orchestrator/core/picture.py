@@ -69,6 +69,9 @@ def _machine(eye: Eye, name: str) -> MachineView:
         return MachineView(name, Condition.UNKNOWN, "its agent was not heard yet", load=load)
     since = eye.now - quiet
     silence = f"its agent was not heard for {quiet:.0f} s"
+    at, doubt = eye.sight.doubts.get(name, (float("-inf"), ""))
+    if eye.now - at <= DEAD_AFTER:
+        silence = f"its agent is not believed for {quiet:.0f} s now: {doubt}"
     if name in eye.sight.doors:
         reason = f"its SSH server answers, but {silence}"
         return MachineView(name, Condition.AGENTLESS, reason, since, load)

@@ -56,6 +56,8 @@ class Sight:
     #: When a run last saw each service healthy from outside; what was bad before is over.
     verified: Mapping[str, float] = field(default_factory=dict)
     doors: frozenset[str] = frozenset()  #: silent machines whose SSH server answers
+    #: When a beat of its own agent was last not believed, and why, by machine.
+    doubts: Mapping[str, tuple[float, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,12 @@ class Picture:
     own: Mapping[str, Standing]  #: what we need ourselves, by watch
     #: The service that such a watch needs itself, by watch: without that it has to fail.
     own_needs: Mapping[str, str] = field(default_factory=dict)
+
+
+def silent(picture: Picture) -> tuple[str, ...]:
+    """The machines whose agents are known not to answer, and that are not known to be off."""
+    gone = (Condition.CUT_OFF, Condition.SILENT, Condition.AGENTLESS)
+    return tuple(name for name, each in picture.machines.items() if each.condition in gone)
 
 
 DEAD_AFTER = 3 * BEAT_SECONDS  #: an agent that was not heard for so long is silent

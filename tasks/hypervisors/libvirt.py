@@ -35,6 +35,7 @@ from tasks.hypervisors._virsh import (
 #: A URI has a driver, and perhaps a transport; a path or a host's name has neither.
 URI = re.compile(r"[a-z]+(\+[a-z0-9]+)?://\S*")
 LISTED = re.compile(r"^ (?P<name>.*?) +(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}) +\S+.*$")
+BEGUN = "omain is already "
 BOOT = "/proc/sys/kernel/random/boot_id"
 
 
@@ -148,9 +149,10 @@ def start(virsh: Virsh, found: Domain) -> None:
         raise virsh.fault(f"{found.name} {what}", retry=shutting)
     try:
         virsh.say(STARTS[found.state], "--domain", found.uuid)
-    except SaidNo:
-        # Somebody else's start, a moment before ours, is as good.
-        if find(virsh, found.name).power is not Power.RUNNING:
+    except SaidNo as error:
+        # Somebody else's start, a moment before ours, is as good. QEMU's machines are paused
+        # until they are through with it.
+        if BEGUN not in error.complaint and find(virsh, found.name).power is not Power.RUNNING:
             raise
 
     def missing() -> str:

@@ -15,6 +15,7 @@ import pytest
 
 from orchestrator.cli import cli
 from orchestrator.web.access import Role
+from tasks.contract import Outcome
 from tests.cli.conftest import AUTOBOT_DR, Run, environment
 from tests.integration.rig import wait_for
 from tests.web.world import TOKENS, World
@@ -182,8 +183,16 @@ def test_a_run_that_waits_ends_with_4_and_is_approved(world: World, online: Run)
 
 
 def test_a_run_without_success_ends_with_3(world: World, online: Run) -> None:
+    def agent() -> None:
+        wait_for("the withdrawal", lambda: bool(world.publisher.withdrawn))
+        (order,) = world.orders()
+        world.report(order, Outcome.REFUSED, "withdrawn: cancelled by operator")
+
     run = world.coordinator.recover("restart", reason="a test").run
+    acting = threading.Thread(target=agent)
+    acting.start()
     assert "cancelled by operator" in online("run", "cancel", run).stdout
+    acting.join()
     ran = online("run", "watch", run)
     assert ran.returncode == 3
     assert f"autobot-dr run resume {run}" in ran.stdout

@@ -49,7 +49,8 @@ def test_a_coordinator_without_its_broker_starts_the_fleet_unasked_and_goes_back
         said = site.said(incident.run, "way")
         assert any("over SSH: the broker is away since" in each for each in said), said
         site.broker.start()
-        wait_for("the agents", lambda: heard(site) == set(site.lab.machines), seconds=60)
+        everybody = set(site.lab.machines)
+        wait_for("the agents", lambda: heard(site) == everybody, seconds=60, pause=0.5)
         again = site.call("recover", "full-system")
         assert again["state"] == "resolved"
         assert site.said(again["id"], "way") == []

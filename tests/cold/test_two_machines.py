@@ -150,7 +150,12 @@ def test_a_dead_agent_on_a_full_disk_is_done_without_and_nobody_is_asked(theatre
     wait_for("its journal", lambda: lab.inside("redis", ["test", "-s", f"{state}/reserve"]).ok)
     lab.inside("redis", ["sh", "-c", f"head -c 60M /dev/zero > {state}/of-somebody-else"])
     assert lab.inside("redis", ["systemctl", "stop", AGENT]).ok
-    wait_for("its silence", lambda: conditions(theatre)["redis"] == "without agent", seconds=60)
+    wait_for(
+        "its silence",
+        lambda: conditions(theatre)["redis"] == "without agent",
+        seconds=60,
+        pause=0.5,
+    )
     before = {each["id"] for each in incidents(theatre)}
     lab.break_("service-crash", "redis")
     run = resolved(theatre, "redis", before)

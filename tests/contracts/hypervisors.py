@@ -27,6 +27,10 @@ from tests.contracts.libvirtd import Libvirtd, in_image, running_libvirtd
 from tests.hyperv.certificates import Authority
 from tests.hyperv.machines import State
 from tests.hyperv.server import PASSWORD, USER, HyperV, running_hyperv
+from tests.integration.rig import wait_for
+from tests.vm import image
+from tests.vm.hypervisor import Hypervisor as RealHypervisor
+from tests.vm.hypervisor import running_hypervisor, why_not
 
 VM, OTHER = "AutoBot-NPU", "AutoBot-Frontend"
 MACHINES = (
@@ -128,6 +132,29 @@ class LibvirtRig(Rig):
         in_image("snapshot", "-c", snapshot, str(self.disk))
 
 
+@dataclass
+class QemuRig(Rig):
+    """libvirt once more, with machines that boot, run and lose their power."""
+
+    hypervisor: Hypervisor
+    server: RealHypervisor
+
+    def boots(self, vm: str) -> int:
+        return self.server.starts(vm)
+
+    def wait_booted(self) -> None:
+        wait_for("its boot", self.works, seconds=90)
+
+    def works(self) -> bool:
+        return image.UP in self.server.console(VM).read_text(errors="replace")
+
+    def pass_time(self) -> None:
+        """libvirt counts its boots."""
+
+
+QEMU = pytest.param("qemu", marks=pytest.mark.long)
+
+
 def drivers() -> list[str]:
     return [*labs.drivers(), "hyperv", "libvirt"]
 
@@ -154,6 +181,10 @@ def rig_of(driver: str, folder: Path) -> Iterator[Rig]:
             rig.driver, rig.at = driver, daemon.at
             yield rig
         return
+    if driver == "qemu":
+        with qemu_rig(folder) as real:
+            yield real
+        return
     if reason := labs.why_not(driver):
         pytest.skip(f"the {driver} driver: {reason}")
     lab = labs.prepare(driver, folder, MACHINES)
@@ -161,6 +192,22 @@ def rig_of(driver: str, folder: Path) -> Iterator[Rig]:
     rig.driver, rig.at = driver, str(folder)
     yield rig
     lab.down()
+
+
+@contextmanager
+def qemu_rig(folder: Path) -> Iterator[QemuRig]:
+    """Machines of a kernel and a shell, which boot within seconds even where they are emulated."""
+    if reason := why_not():
+        pytest.skip(reason)
+    base = image.kernel(print)
+    with running_hypervisor((), folder) as server:
+        for vm in (VM, OTHER):
+            disk = folder / f"{vm}.qcow2"
+            image.new_disk(disk)
+            server.define(vm, (base / "kernel", base / "first", disk), memory=128)
+        rig = QemuRig(connect("libvirt", server.at, LocalHost()), server)
+        rig.driver, rig.at = "libvirt", server.at
+        yield rig
 
 
 def settings_file(folder: Path, server: HyperV, **changes: object) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from tests.contracts import hypervisors
 from tests.contracts.hypervisors import OTHER, VM, Rig, rig_of
 
 
-@pytest.fixture(scope="module", params=hypervisors.drivers())
+@pytest.fixture(scope="module", params=[*hypervisors.drivers(), hypervisors.QEMU])
 def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     driver: str = request.param
     with rig_of(driver, tmp_path_factory.mktemp(f"{driver}-hypervisor")) as made:
@@ -72,11 +72,9 @@ def test_the_boot_changes_with_every_start_and_only_then(running: Rig) -> None:
 
 def test_two_starts_at_once_power_the_machine_once(off: Rig) -> None:
     boots = off.boots(VM)
-    starts = [threading.Thread(target=off.hypervisor.start, args=(VM,)) for _ in range(3)]
-    for each in starts:
-        each.start()
-    for each in starts:
-        each.join(60)
+    with ThreadPoolExecutor(3) as pool:
+        for each in [pool.submit(off.hypervisor.start, VM) for _ in range(3)]:
+            each.result(60)
     assert off.hypervisor.state(VM) is Power.RUNNING
     assert off.boots(VM) == boots + 1
 

@@ -15,7 +15,7 @@ from tasks.host import LocalHost
 from tasks.hypervisors import Power
 from tasks.operation import Result, carry_out
 from tasks.snapshots import name_at
-from tests.contracts.hypervisors import OTHER, Rig, rig_of
+from tests.contracts.hypervisors import OTHER, QEMU, Rig, rig_of
 
 PREFIX = "weekly-frontend"
 
@@ -30,7 +30,7 @@ class Late(LocalHost):
         return super().now() + self._seconds
 
 
-@pytest.fixture(scope="module", params=["hyperv", "libvirt"])
+@pytest.fixture(scope="module", params=["hyperv", "libvirt", QEMU])
 def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     with rig_of(request.param, tmp_path_factory.mktemp(f"{request.param}-vms")) as made:
         yield made

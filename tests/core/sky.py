@@ -99,6 +99,7 @@ class Sky:
         self.standings: dict[str, Standing] = {}
         self.beats = dict.fromkeys(fleet.machines, now)
         self.doors: set[str] = set()  # machines whose SSH server answers
+        self.doubts: dict[str, tuple[float, str]] = {}  # when a beat was last not believed, and why
         self.mute: set[str] = set()  # machines whose agents are not heard
         self.hearing_since: float | None = 0.0
         self.starts: dict[str, Start] = {}
@@ -167,6 +168,7 @@ class Sky:
             self.grace_s,
             self.verified,
             frozenset(self.doors),
+            dict(self.doubts),
         )
 
     def picture(self) -> Picture:

@@ -149,6 +149,18 @@ def test_a_machine_that_ssh_reaches_is_not_cut_off() -> None:
     assert view.reason.startswith("its SSH server answers, but its agent was not heard")
 
 
+def test_an_agent_with_a_wrong_clock_is_said_to_be_heard_and_not_believed() -> None:
+    sky = Sky().lose("m1", power=Kind.GOOD, times=4)
+    sky.doors.add("m1")
+    sky.doubts["m1"] = sky.now, "its clock is 3600 s behind"
+    view = sky.picture().machines["m1"]
+    assert view.condition is Condition.AGENTLESS
+    assert view.reason.startswith("its SSH server answers, but its agent is not believed for ")
+    assert view.reason.endswith(" s now: its clock is 3600 s behind")
+    sky.doubts["m1"] = sky.now - 60, "its clock is 3600 s behind"
+    assert "its agent was not heard for " in sky.picture().machines["m1"].reason
+
+
 def test_a_cut_machine_has_the_neighbours_that_do_not_reach_it_as_witnesses() -> None:
     sky = Sky()
     sky.add("db/seen-from-m2", Use.NEIGHBOUR, vantage="m2")

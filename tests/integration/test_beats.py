@@ -85,7 +85,8 @@ def test_beats_come_again_soon_after_the_broker_does(site: Site, listener: Liste
     site.broker.start()
     before = listener.of("one")
     rig.wait_for("beats", lambda: listener.of("one") > before, seconds=20)
-    rig.wait_for("its own echo", listener.hears)
+    # A beat may come in before our own echo, by which we know that we hear.
+    rig.wait_for("hearing", listener.hears, seconds=5)
 
 
 def test_what_is_not_an_agents_own_fresh_word_is_refused(site: Site, listener: Listener) -> None:

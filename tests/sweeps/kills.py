@@ -78,7 +78,7 @@ def kill_at(site: ColdSite, victim: str, step: Step) -> Cell:
     try:
         incident = site.ended(run)
     except TimeoutError as late:
-        return Cell(victim, _name(step), "no end", 0.0, False, (), str(late))
+        return Cell(victim, _name(step), "no end", 0.0, False, (), f"{late}: {_open(site, run)}")
     took = time.monotonic() - began
     site.broker.start()
     time.sleep(SETTLE_SECONDS)
@@ -93,6 +93,16 @@ def kill_at(site: ColdSite, victim: str, step: Step) -> Cell:
         tuple(f"{what}: {n} times" for what, n in counts.items() if n != 1),
         incident.reason,
     )
+
+
+def _open(site: Site, run: str) -> str:
+    """What a run that does not end waits for."""
+    with site.store() as store:
+        stored = store.load(run)
+        steps = stored.incident.steps if stored else ()
+        left = [f"{e.operation} on {e.machine} by {e.agent}" for e in steps if e.outcome is None]
+        said = [each.text for each in store.timeline(run)][-3:]
+    return "; ".join(("; ".join(left), *said))
 
 
 def await_step(site: Site, run: str, step: Step) -> None:

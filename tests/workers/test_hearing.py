@@ -26,10 +26,10 @@ REFUSED = {
     "changed after signing": (replace(beat(), number=2), "forged: the signature is not"),
     "not signed": (replace(beat(), signature=""), "forged: the signature is not"),
     "of no machine of ours": (beat(agent="three"), "foreign: no machine of the fleet"),
-    "too old": (beat(at=NOW - STALE_SECONDS - 1), "stale: its clock is more than 15 s behind"),
+    "too old": (beat(at=NOW - STALE_SECONDS - 1), "stale: its clock is 16 s behind"),
     "from the future": (
         beat(at=NOW + STALE_SECONDS + 1),
-        "stale: its clock is more than 15 s ahead",
+        "stale: its clock is 16 s ahead",
     ),
 }
 
