@@ -113,18 +113,18 @@ def test_a_report_that_was_lost_with_the_leader_is_given_again(two: Two) -> None
     run = started(leader)
     rig.wait_for("the first effect", lambda: two.effects("one") != [])
     leader.kill()
-    queue = redis.Redis.from_url(two.broker.url)
+    queue = redis.Redis.from_url(two.broker.url, decode_responses=True)
     rig.wait_for("both reports and the check", lambda: queue.llen("orchestrator") == 3)
     # As when a lost machine's connection is answered once more.
     (last,) = [each for each in queue.lrange("orchestrator", 0, -1) if _agent_of(each) == "two"]
-    queue.lrem("orchestrator", 1, last)
+    queue.lrem("orchestrator", 1, str(last))
     # And who is asked first for what is out was lost too.
     first.kill()
     two.took_over(standby, seconds=PROMISED_SECONDS)
     assert_resolved_once(two, run)
 
 
-def _agent_of(message: bytes) -> str:
+def _agent_of(message: bytes | str) -> str:
     """Whose report it is, if it is one."""
     arguments = json.loads(base64.b64decode(json.loads(message)["body"]))[1]
     return str(arguments.get("report", {}).get("agent", ""))
