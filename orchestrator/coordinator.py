@@ -54,6 +54,9 @@ from tasks.contract import Headway, Progress, WorkReport, is_signed_by
 
 log = logging.getLogger("autobot_dr.coordinator")
 
+#: For reading the reports that waited for a new leader.
+READ_SECONDS = 3.0
+
 #: A change that somebody else overtakes this often points to a fault, not to a race.
 MAX_RACES = 50
 
@@ -257,8 +260,10 @@ class Coordinator:
         if incident.state not in WORKING:
             return
         inherited = incident.opened_at < self.began_at and incident.run not in self._taken
+        # What is still out then was not begun, or its report was lost: it is given again.
+        inherited = inherited and self.now() >= self.began_at + READ_SECONDS
         out = [e for e in unfinished(incident) if inherited or self.publisher.stranded(e)]
-        if sum(self._publish(incident, each) for each in out) == len(out):
+        if sum(self._publish(incident, each) for each in out) == len(out) and inherited:
             self._taken.add(incident.run)
 
     def _is_mine(self, run: str) -> bool:

@@ -118,6 +118,7 @@ def _postgresql(url: sa.URL) -> sa.Engine:
     # What a process that was stopped in the middle has locked, the server gives free. Of a machine
     # that was lost it would keep the sessions, for hours, out of the few that it has.
     asked = {"idle_in_transaction_session_timeout": STANDING_SECONDS * 1000}
+    asked["tcp_user_timeout"] = SERVER_SILENT_SECONDS * 1000
     asked |= {f"tcp_keepalives_{name}": value for name, value in KEEPALIVES.items()}
     options = [str(url.query.get("options", "")), *(f"-c {n}={v}" for n, v in asked.items())]
     bounds: dict[str, Any] = {

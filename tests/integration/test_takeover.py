@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import signal
 import statistics
@@ -11,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import redis
 
 from orchestrator.core.incident import ENDED, Incident, State
 from tasks.contract import Outcome
@@ -97,6 +100,34 @@ def test_a_leader_killed_in_mid_run_is_followed_by_the_standby(two: Two) -> None
     leader.start()
     rig.wait_for("the old leader", leader.stands_by, seconds=90)
     assert standby.leads()
+
+
+@pytest.mark.long
+def test_a_report_that_was_lost_with_the_leader_is_given_again(two: Two) -> None:
+    if not two.broker.url.startswith("redis"):
+        pytest.skip("RabbitMQ gives back what nobody acknowledged")
+    leader, standby = two.start()
+    first = two.start_agent("one")
+    two.start_agent("two")
+    two.slow("one", 1)
+    run = started(leader)
+    rig.wait_for("the first effect", lambda: two.effects("one") != [])
+    leader.kill()
+    queue = redis.Redis.from_url(two.broker.url, decode_responses=True)
+    rig.wait_for("both reports and the check", lambda: queue.llen("orchestrator") == 3)
+    # As when a lost machine's connection is answered once more.
+    (last,) = [each for each in queue.lrange("orchestrator", 0, -1) if _agent_of(each) == "two"]
+    queue.lrem("orchestrator", 1, str(last))
+    # And who is asked first for what is out was lost too.
+    first.kill()
+    two.took_over(standby, seconds=PROMISED_SECONDS)
+    assert_resolved_once(two, run)
+
+
+def _agent_of(message: bytes | str) -> str:
+    """Whose report it is, if it is one."""
+    arguments = json.loads(base64.b64decode(json.loads(message)["body"]))[1]
+    return str(arguments.get("report", {}).get("agent", ""))
 
 
 @pytest.mark.long
