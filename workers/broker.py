@@ -16,7 +16,7 @@ from kombu import Connection, Exchange, Queue
 from kombu.exceptions import OperationalError
 
 COORDINATOR_QUEUE = "orchestrator"
-UNACKED_INDEX = "unacked_index"
+UNACKED, UNACKED_INDEX = "unacked", "unacked_index"
 
 #: For an answer of the broker. Celery waits for ever: one word into a connection whose other end is
 #: lost, and an agent takes no orders, a coordinator decides nothing, until the kernel gives up.
@@ -40,7 +40,7 @@ AGAIN = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 5}
 
 
 class Returning(Connection):
-    """A connection that is tried again soon, and that a failed acknowledgement does not stop."""
+    """A connection that is tried again soon, and by which no message is lost (taking.py)."""
 
     def ensure_connection(self, *args: Any, **given: Any) -> Any:
         return super().ensure_connection(*args, **{**AGAIN, **given})
@@ -50,7 +50,7 @@ class Returning(Connection):
         if found.__module__ != "kombu.transport.redis":
             return found
         # Here, so that who uses RabbitMQ is spared what it takes.
-        from workers.acknowledging import Transport
+        from workers.taking import Transport
 
         return Transport
 
@@ -113,14 +113,16 @@ def _transport_options(broker_url: str, consumer: str) -> dict[str, Any]:
         "socket_timeout": SWALLOWED_SECONDS,
         # A question that a broken connection swallowed is noticed after twice that, not a minute.
         "health_check_interval": 5,
+        # One list for each queue: it can be taken from in one step.
+        "priority_steps": [0],
     }
-    return options | _own_place(consumer) if consumer else options
+    return options | {"own_queue": consumer} | _own_place(consumer) if consumer else options
 
 
 def _own_place(consumer: str) -> dict[str, str]:
     """Where on Redis it keeps what it has taken, so that it may take it back without asking."""
     return {
-        "unacked_key": f"unacked.{consumer}",
+        "unacked_key": f"{UNACKED}.{consumer}",
         "unacked_index_key": f"{UNACKED_INDEX}.{consumer}",
         "unacked_mutex_key": f"unacked_mutex.{consumer}",
     }
@@ -184,6 +186,8 @@ def consume_in_term(app: Celery, queue: str, term: int) -> None:
 
 def take_back_earlier(app: Celery, queue: str, term: int) -> int:
     """Put back what coordinators of earlier terms took and did not do; how many it was."""
+    from workers.taking import give_back
+
     if not is_redis(app.conf.broker_read_url):
         return 0
     with app.connection_for_read() as connection:
@@ -191,4 +195,5 @@ def take_back_earlier(app: Celery, queue: str, term: int) -> int:
         places = [queue, *(f"{queue}.{each}" for each in range(max(1, term - TERMS), term))]
         with channel.conn_or_acquire() as client:
             left = [each for each in places if client.zcard(f"{UNACKED_INDEX}.{each}")]
-    return sum(take_back(app, _own_place(each)) for each in left)
+            count = sum(give_back(client, f"{UNACKED}.{each}", queue) for each in places)
+    return count + sum(take_back(app, _own_place(each)) for each in left)
