@@ -50,7 +50,8 @@ from orchestrator.handingout import take_alone
 from orchestrator.lookout import Lookout
 from orchestrator.notebook import UnknownIncident
 from orchestrator.ports import Caller, Clock, Publisher, PublishFailed, Store
-from tasks.contract import Headway, Progress, WorkReport, is_signed_by
+from tasks.contract import Headway, Progress, WorkReport
+from tasks.signing import is_signed_by
 
 log = logging.getLogger("autobot_dr.coordinator")
 

@@ -27,7 +27,7 @@ from orchestrator.core.plan import Fault
 from orchestrator.fleetcheck import read_fleet
 from orchestrator.fleetfile import COORDINATOR
 from orchestrator.yamlfile import Document, read_document
-from tasks.contract import new_keys, private_key, public_key
+from tasks.signing import new_keys, private_key, public_key
 
 #: The shipped files stand beside this package, in a checkout as in an installed wheel.
 SHIPPED = Path(__file__).resolve().parent.parent / "deploy"

@@ -1,6 +1,6 @@
 """The wire between coordinator and agents: orders out, reports back, readings.
 
-What lives here: the frozen shapes, their canonical bytes, and signing. What must not:
+What lives here: the frozen shapes and their canonical bytes. What must not: signing (signing.py),
 any IO and any decision. Both ends import this file and nothing else of each other,
 so a field added here is a new wire version; an end that meets a version it does not
 know refuses the message instead of guessing.
@@ -11,13 +11,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
-from typing import Any, Self, TypeVar
-
-from nacl.encoding import HexEncoder
-from nacl.exceptions import BadSignatureError
-from nacl.signing import SigningKey, VerifyKey
+from typing import Any, Self
 
 WIRE_VERSION = 1
 
@@ -306,35 +302,3 @@ class Reading:
                 f"Reading: kind {kind.value!r} contradicts its reason {reading.reason!r}"
             )
         return reading
-
-
-_M = TypeVar("_M", bound=Message)
-
-
-def sign(message: _M, key: SigningKey) -> _M:
-    return replace(message, signature=key.sign(message.canonical()).signature.hex())
-
-
-def is_signed_by(message: Message, key: VerifyKey) -> bool:
-    try:
-        key.verify(message.canonical(), bytes.fromhex(message.signature))
-    except (BadSignatureError, ValueError):
-        return False
-    return True
-
-
-def new_keys() -> tuple[str, str]:
-    """A fresh Ed25519 pair as hex: (private, public)."""
-    private = SigningKey.generate()
-    return (
-        private.encode(HexEncoder).decode(),
-        private.verify_key.encode(HexEncoder).decode(),
-    )
-
-
-def private_key(text: str) -> SigningKey:
-    return SigningKey(text.strip().encode(), encoder=HexEncoder)
-
-
-def public_key(text: str) -> VerifyKey:
-    return VerifyKey(text.strip().encode(), encoder=HexEncoder)

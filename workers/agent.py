@@ -19,8 +19,7 @@ import socket
 import sys
 import time
 import warnings
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +28,17 @@ from celery.platforms import SecurityWarning
 from celery.signals import worker_process_init
 
 from tasks import catalog, hypervisors
-from tasks.contract import Json, Outcome, WorkReport, private_key, public_key
+from tasks.contract import Json
 from tasks.host import LocalHost
+from tasks.signing import private_key, public_key
 from tasks.watching import Beat
-from workers.broker import COORDINATOR_QUEUE, host_queue, make_app, take_back_patiently
-from workers.executor import Executor, Identity
+from workers.broker import host_queue, make_app, take_back_patiently
+from workers.executor import Identity
 from workers.jobsheets import take_sheet
-from workers.journal import Journal
-from workers.ledger import JOURNAL, keep_reserve
+from workers.ledger import keep_reserve
+from workers.obeying import Obeying, StepEnded
 from workers.outbox import mark, send_by
 from workers.sentry import Sentry
-from workers.telling import Teller
 from workers.voice import BEAT_EVENT, Unheard, Voice
 from workers.watchlist import take_list
 from workers.withdrawing import take_withdrawals
@@ -51,10 +50,6 @@ KEEP_SECONDS = 30 * 86400  #: how long the journal remembers what is over
 
 class SettingMissing(Exception):
     """A setting that the agent cannot do without is missing or does not work."""
-
-
-class StepEnded(Exception):
-    """The step did not succeed, so the rest of its chain must not run."""
 
 
 def identity_from(environment: Mapping[str, str]) -> Identity:
@@ -96,40 +91,10 @@ def build(identity: Identity, broker_url: str, *, concurrency: int = 1) -> Celer
         task_send_sent_event=False,
     )
 
-    @cache
-    def journal() -> Journal:
-        """Opened once in each pool process: SQLite must not be carried over a fork."""
-        return Journal(identity.state / JOURNAL)
-
-    @cache
-    def executor() -> Executor:
-        teller = Teller(app, identity.machine)
-        return Executor(identity, journal(), LocalHost(), teller.tell, teller.show)
-
-    unreported: list[WorkReport] = []
+    obeying = Obeying(app, identity)
 
     def obey(self: Any, order: Mapping[str, Json]) -> None:
-        report = executor().handle(order, sent_as=self.name)
-        unreported.append(report)
-        log.info("%s %s: %s", report.order, report.outcome, report.reason)
-        if _checked_next(self.request.chain):
-            tell_outcome()
-        if not Outcome(report.outcome).succeeded:
-            raise StepEnded(f"{report.outcome}: {report.reason}")
-
-    def tell_outcome(*_: Any) -> None:
-        """Send the report. After the next order, so that no machine waits for it: dying in
-        between loses nothing, for the order comes back and its report is in the journal."""
-        while unreported:
-            report = unreported.pop()
-            try:
-                send_report(app, report)
-            except Exception:
-                # A broker that is full or read-only says no instead of being away.
-                log.exception("%s: its report was not taken; the next beat sends it", report.order)
-                mark(identity).touch()
-                continue
-            journal().sent(report.order)
+        obeying.obey(order, sent_as=self.name, rest=self.request.chain)
 
     for name in catalog.operations():
         app.task(
@@ -139,8 +104,21 @@ def build(identity: Identity, broker_url: str, *, concurrency: int = 1) -> Celer
             shared=False,
             throws=(StepEnded,),
             ignore_result=True,
-            after_return=tell_outcome,
+            after_return=obeying.tell_outcome,
         )
+
+    _take_papers(app, identity)
+
+    @worker_process_init.connect(weak=False)
+    def _warm_up(**_: Any) -> None:
+        """Open the journal before the first order needs it."""
+        obeying.journal.forget_before(time.time() - KEEP_SECONDS)
+
+    return app
+
+
+def _take_papers(app: Celery, identity: Identity) -> None:
+    """What the coordinator hands out beside orders."""
 
     @app.task(name="agent.job", shared=False, ignore_result=True, send_events=False)
     def job(sheet: Mapping[str, Json]) -> None:
@@ -153,28 +131,6 @@ def build(identity: Identity, broker_url: str, *, concurrency: int = 1) -> Celer
             log.warning("a watch list is refused, %s", reason)
 
     take_withdrawals(app, identity)
-
-    @worker_process_init.connect(weak=False)
-    def _warm_up(**_: Any) -> None:
-        """Open the journal before the first order needs it."""
-        journal().forget_before(time.time() - KEEP_SECONDS)
-
-    return app
-
-
-def _checked_next(chain: Sequence[Mapping[str, Json]] | None) -> bool:
-    """Whether the coordinator's check comes next; it must not overtake the report."""
-    return not chain or str(chain[-1]["task"]).startswith("orchestrator.")
-
-
-def send_report(app: Celery, report: WorkReport) -> None:
-    """To the coordinator's durable queue; a broker that is away is waited for."""
-    app.send_task(
-        "orchestrator.report",
-        kwargs={"report": report.to_wire()},
-        queue=COORDINATOR_QUEUE,
-        retry=True,
-    )
 
 
 def make_sentry(app: Celery, identity: Identity) -> Sentry:

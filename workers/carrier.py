@@ -27,18 +27,10 @@ from orchestrator.core.events import Entry, Publish, Withdraw
 from orchestrator.core.incident import WORKING, Incident
 from orchestrator.fleetfile import Inventory
 from orchestrator.ports import Store
-from tasks.contract import (
-    AGENT_UNIT,
-    Headway,
-    JobSheet,
-    Outcome,
-    Progress,
-    WorkOrder,
-    WorkReport,
-    sign,
-)
+from tasks.contract import AGENT_UNIT, Headway, JobSheet, Outcome, Progress, WorkOrder, WorkReport
 from tasks.host import HostFault
 from tasks.operation import Result
+from tasks.signing import sign
 from tasks.ssh_way import NotThere
 from workers.executor import Executor, Identity, report_on
 from workers.faraway import Say

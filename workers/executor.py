@@ -18,7 +18,7 @@ from typing import Any
 from nacl.signing import SigningKey, VerifyKey
 
 from tasks import catalog
-from tasks.contract import Headway, Json, Outcome, Progress, WorkOrder, WorkReport, sign
+from tasks.contract import Headway, Json, Outcome, Progress, WorkOrder, WorkReport
 from tasks.ending import EndableHost
 from tasks.headway import Meter, Moved, Tell
 from tasks.host import Host
@@ -30,6 +30,7 @@ from tasks.operation import (
     carry_out,
     reconsider,
 )
+from tasks.signing import sign
 from workers.guard import refusal
 from workers.journal import Book
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from nacl.signing import VerifyKey
 
-from tasks.contract import JobSheet, Withdrawal, WorkOrder, is_signed_by
+from tasks.contract import JobSheet, Withdrawal, WorkOrder
+from tasks.signing import is_signed_by
 from tasks.watching import WatchList
 
 

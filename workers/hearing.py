@@ -12,7 +12,8 @@ from dataclasses import replace
 from nacl.signing import SigningKey, VerifyKey
 
 from orchestrator.core.health import Watch
-from tasks.contract import Reading, is_signed_by, sign
+from tasks.contract import Reading
+from tasks.signing import is_signed_by, sign
 from tasks.watching import Beat, WatchLine, WatchList
 
 #: How far an agent's clock may be from ours; less than what an order has to be picked up in.

@@ -16,7 +16,8 @@ from nacl.signing import SigningKey
 from orchestrator.core.events import Publish, Withdraw
 from orchestrator.core.incident import Incident
 from orchestrator.ports import PublishFailed
-from tasks.contract import JobSheet, Withdrawal, WorkOrder, sign
+from tasks.contract import JobSheet, Withdrawal, WorkOrder
+from tasks.signing import sign
 from workers.broker import COORDINATOR_QUEUE, host_queue
 from workers.withdrawing import withdrawals_queue
 

@@ -23,8 +23,9 @@ from typing import Any
 
 from tasks.arguments import BadArguments
 from tasks.asking import Probe, take_reading
-from tasks.contract import BEAT_SECONDS, Kind, Reading, sign
+from tasks.contract import BEAT_SECONDS, Kind, Reading
 from tasks.host import Host
+from tasks.signing import sign
 from tasks.watching import Beat, WatchLine, WatchList
 from workers.executor import Identity
 from workers.voice import Unheard

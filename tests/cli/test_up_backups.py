@@ -101,8 +101,13 @@ def test_a_capture_is_a_child_of_up_and_any_of_its_seconds_can_be_had(tmp_path: 
             assert asked.returncode == 0, asked.stdout + asked.stderr
             assert "appendonly.aof.1.base.rdb" in asked.stdout
             assert "redis.restore" in asked.stdout
-            (found,) = json.loads(home.run("status", "--json").stdout)["captures"]
-            assert (found["state"], found["job"]) == ("following", "all")
+            # The coordinator looks at it every few seconds.
+            wait_for("its state", lambda: ("following", "all") in captures(home), pause=0.5)
+
+
+def captures(home: Home) -> list[tuple[str, str]]:
+    told = json.loads(home.run("status", "--json").stdout)
+    return [(each["state"], each["job"]) for each in told["captures"]]
 
 
 def said(status: Path) -> str:

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.config import Configuration, load
 from orchestrator.setup import SHIPPED, CannotInitialise, Keys, initialise, load_keys
 from orchestrator.web.access import Caller, Role, caller_of, read_tokens
-from tasks.contract import private_key
+from tasks.signing import private_key
 from tests.config.small import FLEET, written
 
 

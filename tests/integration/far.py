@@ -33,8 +33,8 @@ from orchestrator.ports import Store
 from orchestrator.sshfile import Access
 from orchestrator.store import MemoryStore
 from tasks import catalog
-from tasks.contract import new_keys, private_key, public_key
 from tasks.host import LocalHost
+from tasks.signing import new_keys, private_key, public_key
 from tests.contracts.sshd import Sshd, running_sshd
 from tests.integration import rig
 from workers.broker import COORDINATOR_QUEUE, make_app

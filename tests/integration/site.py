@@ -31,8 +31,9 @@ from orchestrator.core.steps import orders_for
 from orchestrator.lookout import Lookout
 from orchestrator.store import open_store
 from tasks import catalog
-from tasks.contract import WorkOrder, new_keys, private_key, public_key
+from tasks.contract import WorkOrder
 from tasks.host import LocalHost
+from tasks.signing import new_keys, private_key, public_key
 from tests.integration import rig
 from workers.broker import COORDINATOR_QUEUE, make_app
 from workers.inbox import Ticker, register

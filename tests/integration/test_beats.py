@@ -12,7 +12,8 @@ import pytest
 import redis
 
 from orchestrator.core.health import Use, Watch
-from tasks.contract import Kind, Reading, new_keys, private_key, public_key, sign
+from tasks.contract import Kind, Reading
+from tasks.signing import new_keys, private_key, public_key, sign
 from tasks.watching import Beat
 from tests.bench.footprint import children
 from tests.integration import rig

@@ -15,7 +15,8 @@ from orchestrator.core.backups import Keep
 from orchestrator.core.incident import State
 from orchestrator.core.restorepoints import PointState
 from orchestrator.core.steps import order_id
-from tasks.contract import Outcome, Withdrawal, new_keys, private_key, public_key, sign
+from tasks.contract import Outcome, Withdrawal
+from tasks.signing import new_keys, private_key, public_key, sign
 from tests.integration import rig
 from tests.integration.test_backups import BackupSite
 from workers.executor import Identity

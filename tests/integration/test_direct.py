@@ -14,8 +14,9 @@ from orchestrator.core.incident import ENDED, Incident, State
 from orchestrator.core.steps import orders_for
 from orchestrator.store import open_store
 from orchestrator.takingin import agents_of, direct_store, in_use, take_in
-from tasks.contract import AGENT_UNIT, Outcome, WorkOrder, private_key, public_key, sign
+from tasks.contract import AGENT_UNIT, Outcome, WorkOrder
 from tasks.host import LocalHost
+from tasks.signing import private_key, public_key, sign
 from tests.integration.far import FarMachines
 from tests.integration.rig import wait_for
 from workers.executor import Executor, Identity

@@ -7,7 +7,6 @@ what the virtual one is made of.
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,22 +23,14 @@ from deploy.lab.lab import CHECKOUT, HERE
 from deploy.lab.machines import AUTOBOT
 from deploy.lab.nspawn_lab import PLACES, TMPFILES, NspawnLab
 from deploy.lab.stage import Theatre, fitted
-from orchestrator.setup import SHIPPED
 from tasks.host import LocalHost, Ran
 from tests.integration.rig import wait_for
 from tests.vm import image
 from tests.vm.hypervisor import Hypervisor, running_hypervisor, why_not
 
 NAME, UNIT, VM = "redis", "redis-stack-server", AUTOBOT[0].vm
-#: Emulated, a machine takes 20 s to its SSH server and its agent as long again.
-BOOT_SECONDS, AGENT_SECONDS = 90.0, 120.0
-#: The shipped ladder's waits, fitted to it: none longer than a test is.
-WAITS = {
-    "vm.restart: {seconds: 180}": "vm.restart: {seconds: 180, shutdown_seconds: 10}",
-    "machine.reachable: {seconds: 180}": "machine.reachable: {seconds: 90}",
-    "machine.ready: {seconds: 60}": "machine.ready: {seconds: 180}",
-}
-OVER = ("resolved", "closed")
+#: Emulated, a machine takes 20 s to its SSH server.
+BOOT_SECONDS = 90.0
 
 
 class VmLab(NspawnLab):
@@ -109,55 +100,18 @@ class Site:
         content[section][name] = value
         file.write_text(yaml.safe_dump(content, sort_keys=False))
 
-    def machine(self) -> dict[str, Any]:
-        """What the fleet file says of it."""
-        content = yaml.safe_load((self.theatre.home / "fleet.yaml").read_text())
-        return dict(content["machines"][NAME])
-
-    def seen(self) -> dict[str, str]:
-        """What `status` says of it."""
-        told = self.theatre.call(*self.theatre.command("status", "--json"))
-        return next(e for e in json.loads(told.stdout)["machines"] if e["name"] == NAME)
-
-    def condition(self) -> str:
-        return self.seen()["condition"]
-
-    def wait_condition(self, wanted: str) -> None:
-        found = lambda: self.condition() == wanted  # noqa: E731
-        wait_for(f"{NAME} to be {wanted}", found, seconds=AGENT_SECONDS, pause=1)
-
-    def runs(self) -> list[str]:
-        return [str(each["id"]) for each in self.theatre.ask("run", "list")["runs"]]
-
-    def new_run(self, before: Sequence[str], states: Sequence[str], seconds: float) -> Any:
-        """The run that was begun without a hand, once it has come so far."""
-        found: list[Any] = []
-
-        def there() -> bool:
-            new = [each for each in self.runs() if each not in before]
-            found[:] = [self.theatre.ask("run", "show", each) for each in new]
-            return any(each["state"] in states for each in found)
-
-        wait_for(f"a new run to be {' or '.join(states)}", there, seconds=seconds, pause=1)
-        return next(each for each in found if each["state"] in states)
-
     def _fleet(self) -> dict[str, Any]:
         fleet = fitted(self.lab)
         fleet["hypervisors"] = {"lab": {"driver": "libvirt", "at": self.hypervisor.at}}
-        share = str(self.place / "share")
         return {
             **fleet,
             "machines": {name: fleet["machines"][name] for name in ("control", NAME)},
             "services": {"redis": fleet["services"]["redis"]},
-            "backups": {"snapshots": _job(), "exports": {**_job(), "export": share}},
+            "backups": {},
             "thresholds": {},
             "watch": {"interval": "2 s", "timeout": "5 s", "bad": 2, "of": 3, "good": 2},
             "recovery": {"attempts": 9, "settle": "5 s", "backoff": "1 s", "clock": "never"},
         }
-
-
-def _job() -> dict[str, Any]:
-    return {"kind": "vm", "machines": [NAME], "at": "03:00", "keep": {"within": "8 d"}}
 
 
 def said(run: Mapping[str, Any], kind: str) -> str:
@@ -192,12 +146,6 @@ def vm_site(place: Path) -> Iterator[Site]:
         pytest.skip(f"no virtual machines here: {reason}")
     lab = labs.prepare("nspawn", place / "lab", AUTOBOT[:1])
     try:
-        (place / "home" / "runbooks").mkdir(parents=True)
-        book = (SHIPPED / "runbooks" / "redis.yaml").read_text()
-        for shipped, fitting in WAITS.items():
-            assert shipped in book
-            book = book.replace(shipped, fitting)
-        (place / "home" / "runbooks" / "redis.yaml").write_text(book)
         with running_hypervisor(lab.prefix(), place / "hypervisor") as hypervisor:
             yield Site(VmLab(lab.home), hypervisor, place)
     finally:

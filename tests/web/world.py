@@ -49,18 +49,9 @@ from orchestrator.store import MemoryStore
 from orchestrator.web.access import Caller, Role
 from orchestrator.web.app import make_web
 from tasks import catalog
-from tasks.contract import (
-    Headway,
-    JobSheet,
-    Outcome,
-    WorkOrder,
-    WorkReport,
-    new_keys,
-    private_key,
-    public_key,
-    sign,
-)
+from tasks.contract import Headway, JobSheet, Outcome, WorkOrder, WorkReport
 from tasks.host import LocalHost
+from tasks.signing import new_keys, private_key, public_key, sign
 
 TOKENS = {role: f"the-token-of-{role}" for role in Role}
 

@@ -11,17 +11,9 @@ from typing import Any
 
 import pytest
 
-from tasks.contract import (
-    Outcome,
-    WireError,
-    WorkOrder,
-    is_signed_by,
-    new_keys,
-    private_key,
-    public_key,
-    sign,
-)
+from tasks.contract import Outcome, WireError, WorkOrder
 from tasks.host import LocalHost, Ran
+from tasks.signing import is_signed_by, new_keys, private_key, public_key, sign
 from workers.executor import Executor, Identity
 from workers.journal import Journal
 

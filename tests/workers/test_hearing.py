@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tasks.contract import Json, Kind, WireError, is_signed_by, private_key, public_key
+from tasks.contract import Json, Kind, WireError
+from tasks.signing import is_signed_by, private_key, public_key
 from tasks.watching import Beat
 from tests.workers.watching import (
     AGENTS,

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 from celery import Celery
 
-from tasks.contract import Json, Outcome, private_key, sign
+from tasks.contract import Json, Outcome
+from tasks.signing import private_key, sign
 from tests.web.world import World, a_world
 from workers.inbox import register
 

@@ -14,9 +14,10 @@ import pytest
 
 from tasks import catalog
 from tasks.asking import Probe
-from tasks.contract import BEAT_SECONDS, Json, Kind, Reading, is_signed_by
+from tasks.contract import BEAT_SECONDS, Json, Kind, Reading
 from tasks.host import Host, LocalHost
 from tasks.probes import tcp as tcp_probe
+from tasks.signing import is_signed_by
 from tasks.watching import Beat, WatchLine
 from tests.workers.watching import AGENTS, identity, line, reading, watch_list
 from workers.sentry import SETTLED_AFTER, Pending, Rota, Sentry, ask, sendable

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.core.health import Use, Watch
-from tasks.contract import Json, Kind, Reading, new_keys, private_key, public_key, sign
+from tasks.contract import Json, Kind, Reading
+from tasks.signing import new_keys, private_key, public_key, sign
 from tasks.watching import Beat, WatchLine, WatchList
 from workers.executor import Identity
 
