@@ -56,8 +56,10 @@ def stage(lab: Lab, home: Path, fleet: dict[str, Any] | None = None) -> dict[str
 def configure_agents(lab: Lab, home: Path, broker_url: str) -> None:
     """Give every machine's agent its own key, the coordinator's public one and the broker."""
     public = (home / "keys" / "coordinator.pub").read_text()
-    # One without units is there for its place in the network alone.
-    for machine in (name for name, each in lab.machines.items() if each.units):
+    for machine in lab.machines:
+        key = home / "keys" / f"{machine}.key"
+        if not key.exists():
+            continue  # no machine of the fleet: it is there for its place in the network alone
         lab.configure_agent(
             machine,
             {
@@ -68,7 +70,7 @@ def configure_agents(lab: Lab, home: Path, broker_url: str) -> None:
                 "AUTOBOT_DR_COORDINATOR_PUB": lab.path_inside(machine, "coordinator.pub"),
             },
             {
-                "agent.key": (home / "keys" / f"{machine}.key").read_text(),
+                "agent.key": key.read_text(),
                 "coordinator.pub": public,
             },
         )
