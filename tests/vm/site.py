@@ -8,6 +8,7 @@ what the virtual one is made of.
 from __future__ import annotations
 
 import shlex
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from deploy.lab.lab import CHECKOUT, HERE
 from deploy.lab.machines import AUTOBOT
 from deploy.lab.nspawn_lab import PLACES, TMPFILES, NspawnLab
 from deploy.lab.stage import Theatre, fitted
+from orchestrator.setup import SHIPPED
 from tasks.host import LocalHost, Ran
 from tests.integration.rig import wait_for
 from tests.vm import image
@@ -146,6 +148,10 @@ def vm_site(place: Path) -> Iterator[Site]:
         pytest.skip(f"no virtual machines here: {reason}")
     lab = labs.prepare("nspawn", place / "lab", AUTOBOT[:1])
     try:
+        books = place / "home" / "runbooks"
+        books.mkdir(parents=True)
+        # The other services are not in this fleet, nor are their runbooks.
+        shutil.copy(SHIPPED / "runbooks" / "redis.yaml", books)
         with running_hypervisor(lab.prefix(), place / "hypervisor") as hypervisor:
             yield Site(VmLab(lab.home), hypervisor, place)
     finally:
