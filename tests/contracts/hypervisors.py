@@ -7,6 +7,7 @@ test driver are on paper, and what is real there is the protocol.
 
 from __future__ import annotations
 
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -245,5 +246,14 @@ def order(at: str) -> dict[str, str]:
     return {"vm": VM, "hypervisor": "hyperv", "at": at}
 
 
-def order_start(at: str) -> None:
-    carry_out(LocalHost(), vm_start.start, order(at), ends=time.time() + 20)
+def order_starts(at: str, count: int) -> None:
+    """So many at once, as a wave of machines is started; all have ended then."""
+
+    def start() -> None:
+        carry_out(LocalHost(), vm_start.start, order(at), ends=time.time() + 20)
+
+    starts = [threading.Thread(target=start) for _ in range(count)]
+    for each in starts:
+        each.start()
+    for each in starts:
+        each.join(60)

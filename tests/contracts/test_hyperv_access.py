@@ -22,7 +22,7 @@ from tasks.hypervisors._hyperv_settings import read_settings
 from tests.contracts.hypervisors import (
     VM,
     fault_of,
-    order_start,
+    order_starts,
     settings_file,
     wait_until,
 )
@@ -56,11 +56,7 @@ def test_a_wrong_password_is_shown_exactly_once(
     with ntlm_users(tmp_path):
         fault_of(lambda: connect("hyperv", at, LocalHost()).state(VM), "refused", retry=False)
         # Neither a second order, nor six machines at once, in whatever process.
-        starts = [threading.Thread(target=order_start, args=(at,)) for _ in range(6)]
-        for each in starts:
-            each.start()
-        for each in starts:
-            each.join(60)
+        order_starts(at, 6)
         assert host.attempts == [False]
         fault_of(lambda: connect("hyperv", at, LocalHost()).state(VM), "not tried", retry=False)
         (tmp_path / "password").write_text(PASSWORD)
@@ -73,11 +69,7 @@ def test_six_machines_at_once_show_a_wrong_password_once(
     tmp_path: Path, host: HyperV, at: str
 ) -> None:
     (tmp_path / "password").write_text("wrong")
-    starts = [threading.Thread(target=order_start, args=(at,)) for _ in range(6)]
-    for each in starts:
-        each.start()
-    for each in starts:
-        each.join(60)
+    order_starts(at, 6)
     assert host.attempts == [False]
 
 
@@ -104,11 +96,7 @@ def test_a_password_that_was_changed_at_the_host_is_shown_once_by_six_machines(
     long_ago = dict.fromkeys(json.loads(note.read_text()), -1.0)
     note.write_text(json.dumps(long_ago))
     host.password = "changed at the host"
-    starts = [threading.Thread(target=order_start, args=(at,)) for _ in range(6)]
-    for each in starts:
-        each.start()
-    for each in starts:
-        each.join(60)
+    order_starts(at, 6)
     assert host.attempts.count(False) == 1
 
 

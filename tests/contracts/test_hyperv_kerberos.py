@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from tasks.host import LocalHost
 from tasks.hypervisors import Power, connect
 from tasks.hypervisors._hyperv_pool import SHELF
-from tests.contracts.hypervisors import VM, fault_of, order_start, settings_file, wait_until
+from tests.contracts.hypervisors import VM, fault_of, order_starts, settings_file, wait_until
 from tests.hyperv.certificates import Authority
 from tests.hyperv.domain import HOST, USER, Domain, running_domain
 from tests.hyperv.server import PASSWORD, HyperV, ntlm_users, running_hyperv
@@ -92,11 +91,7 @@ def test_a_wrong_password_is_shown_to_the_domain_exactly_once(
 ) -> None:
     at, before = settings_file(tmp_path, host, **(way | {"auth": auth})), domain.refused()
     (tmp_path / "password").write_text("wrong\n")
-    starts = [threading.Thread(target=order_start, args=(at,)) for _ in range(6)]
-    for each in starts:
-        each.start()
-    for each in starts:
-        each.join(60)
+    order_starts(at, 6)
     fault_of(lambda: connect("hyperv", at, LocalHost()).state(VM), "not tried again", retry=False)
     assert (domain.refused() - before, host.attempts) == (1, [])
     (tmp_path / "password").write_text(PASSWORD)
