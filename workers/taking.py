@@ -63,18 +63,20 @@ class Channel(redis.Channel):
     from_transport_options: Any = (*redis.Channel.from_transport_options, "own_queue")
 
     _asked = False  #: the server, to move a message into our list
-    _has = False  #: one, which is there and nowhere else
+    _has: bytes | None = None  #: the one that is there and nowhere else
     _looked_through: Any = None  #: the socket since which nothing can have been left behind
     _in_poll: Any
     _brpop_sent_at: Any
 
     def let_go(self, pipe: Any) -> None:
-        """Together with writing down elsewhere what was taken last."""
-        if self._has:
-            pipe.delete(taken(self.unacked_key))
+        """Together with writing down elsewhere what was taken last. That alone: the server may
+        have moved another one there for a connection of ours that it does not know to be lost."""
+        if self._has is not None:
+            pipe.lrem(taken(self.unacked_key), 1, self._has)
 
     def _brpop_start(self, timeout: float | None = None) -> None:
-        if list(self.active_queues) != [self.own_queue]:
+        self._asked = list(self.active_queues) == [self.own_queue]
+        if not self._asked:
             super()._brpop_start(timeout)
             return
         connection = self.client.connection
@@ -82,7 +84,7 @@ class Channel(redis.Channel):
             with self.conn_or_acquire() as client:
                 give_back(client, self.unacked_key, self.own_queue)
             self._looked_through = connection._sock
-        self._asked, self._in_poll = True, connection
+        self._in_poll = connection
         self._brpop_sent_at = time.monotonic()
         wait = timeout or self.brpop_timeout or 0
         to = taken(self.unacked_key)
@@ -95,7 +97,7 @@ class Channel(redis.Channel):
         try:
             if (message := self._answer(options)) is None:
                 raise Empty
-            self._has = True
+            self._has = message
             self.connection._deliver(loads(message.decode()), self.own_queue)
             return True
         except Empty:
@@ -104,7 +106,7 @@ class Channel(redis.Channel):
             self._looked_through = None
             raise
         finally:
-            self._has, self._in_poll = False, None
+            self._has, self._in_poll = None, None
             self._flush_brpop_reauth()
 
     def _answer(self, options: dict[str, Any]) -> bytes | None:

@@ -100,3 +100,21 @@ def test_what_a_break_left_between_queue_and_hand_is_the_next(tmp_path: Path) ->
         assert operator.hlen(KEPT) == 1
         first.ack()
         assert _taken(connection).headers["number"] == 1
+
+
+def test_what_comes_for_a_connection_that_was_lost_is_not_lost_with_it(tmp_path: Path) -> None:
+    """The server moves it when we have looked already, and knows only later that nobody listens."""
+    with ExitStack() as stack:
+        broker = stack.enter_context(rig.broker("valkey", tmp_path))
+        app = make_app(broker.url, consumer=host_queue("one"))
+        operator = redis.Redis.from_url(broker.url)
+        for number in range(3):
+            app.send_task("x", headers={"number": number}, queue=host_queue("one"))
+        connection = stack.enter_context(app.connection_for_read())
+        _taken(connection).ack()
+        operator.lmove("host.one", f"{KEPT}.taken", "RIGHT", "LEFT")
+        second = _taken(connection)
+        assert second.headers["number"] == 2
+        second.ack()
+        other = stack.enter_context(app.connection_for_read())
+        assert _taken(other).headers["number"] == 1
